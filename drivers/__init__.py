@@ -1,0 +1,1 @@
+"""Hears the world and speaks Readings: transports bring frames, devices decode them."""

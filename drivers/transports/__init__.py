@@ -1,0 +1,1 @@
+"""The only code that touches hardware. A transport brings frames and says how it is doing."""
