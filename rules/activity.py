@@ -1,0 +1,19 @@
+"""Which readings show that a person is there, and which only that a sensor works."""
+
+from drivers.reading import Quantity, Reading
+
+
+def is_activity(reading: Reading, previous: float | None) -> bool:
+    """Whether somebody must have moved, opened, closed or pressed something.
+
+    A sensor that repeats its state (a heartbeat, a stuck contact) shows nothing, and neither does
+    the first state after the start nor motion that ends: only the end of a waiting time.
+    """
+    match reading.quantity:
+        case Quantity.BUTTON_EVENT:
+            return True
+        case Quantity.MOTION_DETECTED:
+            return bool(reading.value) and not previous
+        case Quantity.CONTACT_OPEN:
+            return previous is not None and reading.value != previous
+    return False
