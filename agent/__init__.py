@@ -1,0 +1,1 @@
+"""The daemon: puts the pieces together."""

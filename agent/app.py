@@ -1,0 +1,191 @@
+"""The daemon: makes the parts from the configuration, and is the only place that joins them.
+
+    transports -> Pipeline -> Bookkeeper -> Journal -> Uplink
+                     |
+                   Engine          page, lamp and buzzer look on
+
+Each part is supervised by itself: none can stop another. On SIGTERM the parts end first, then what
+was heard is committed, then the journal is closed.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
+
+from agent import clock, site
+from agent.bookkeeper import Bookkeeper
+from agent.health import Health, notify_systemd
+from agent.hearing import transports
+from agent.journal import Journal
+from agent.overview import Overview
+from agent.pipeline import Pipeline
+from agent.signals import Output, Signals
+from agent.supervise import supervise
+from cloud_sync.home_assistant import HomeAssistant
+from cloud_sync.uplink import Uplink
+from drivers.transport import Transport, TransportReport, TransportState
+from gateway_config.model import GatewayConfig
+from gateway_config.model import UplinkSettings as UplinkSection
+from rules.engine import Engine
+
+STOP_S = 3.0
+"""For the parts to end when the daemon stops; the last commit comes after that."""
+
+Run: TypeAlias = Callable[[], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+async def run(config: GatewayConfig, journal: Journal) -> None:
+    """Run the daemon until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await App(config, journal).run(stop)
+
+
+class App:
+    """All parts of one gateway, joined."""
+
+    def __init__(self, config: GatewayConfig, journal: Journal) -> None:
+        self._config = config
+        self._transports = transports(config)
+        self._health = Health((transport.name for transport in self._transports), clock.now)
+        self._pipeline = _pipeline(config, journal, on_urgent=lambda: self._bookkeeper.hurry())
+        self._bookkeeper = Bookkeeper(
+            self._pipeline,
+            journal,
+            commit_every_s=config.journal.commit_every.total_seconds(),
+            on_commit=self._committed,
+            on_tick=self._ticked,
+        )
+        self.overview = Overview(
+            config,
+            site.sensors(config),
+            self._pipeline,
+            self._bookkeeper,
+            journal,
+            self._health,
+            clock.now(),
+        )
+        self._uplink = None if config.uplink is None else self._made_uplink(config.uplink, journal)
+        self._signals = Signals(
+            _output(config.signals.lamp_pin),
+            _output(config.signals.buzzer_pin),
+            buzzer_for=config.signals.buzzer_for,
+            alerts=lambda: self._pipeline.engine.open,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run all parts until `stop` is set; returns with everything committed."""
+        parts = self._start()
+        log.info(
+            "%s is watching over %d sensors", self._config.gateway.name, len(self._config.sensor)
+        )
+        notify_systemd("READY=1")
+        try:
+            await stop.wait()
+        finally:
+            notify_systemd("STOPPING=1")
+            for part in parts:
+                part.cancel()
+            _, stuck = await asyncio.wait(parts, timeout=STOP_S)
+            for part in stuck:
+                log.error("%s did not stop within %.0f s", part.get_name(), STOP_S)
+            await self._bookkeeper.finish()
+            self._signals.close()
+            log.info("stopped; everything that was heard is in the journal")
+
+    def _start(self) -> list["asyncio.Task[None]"]:
+        parts: list[tuple[str, Run, Callable[[str], None]]] = [
+            (transport.name, self._hearing(transport), self._broken(transport.name))
+            for transport in self._transports
+        ]
+        parts.append(("journal", self._bookkeeper.run, log.error))
+        if self._uplink is not None:
+            parts.append(("uplink", self._uplink.run, log.error))
+        if self._config.page.enabled:
+            parts.append(("page", self._page, log.error))
+        return [asyncio.create_task(supervise(*part), name=part[0]) for part in parts]
+
+    def _hearing(self, transport: Transport) -> Run:
+        return lambda: transport.run(self._pipeline.receive, self._health.reporter(transport.name))
+
+    def _broken(self, transport: str) -> Callable[[str], None]:
+        report = self._health.reporter(transport)
+        return lambda message: report(TransportReport(TransportState.BROKEN, message))
+
+    async def _page(self) -> None:
+        # Loaded here, because a gateway may do without a page.
+        from agent.web.server import create_app, serve  # noqa: PLC0415
+
+        page, zone = self._config.page, self._config.gateway.timezone
+        await serve(create_app(self.overview.status, zone), page.listen, page.port)
+
+    def _made_uplink(self, section: UplinkSection, journal: Journal) -> Uplink:
+        gateway, overview = self._config.gateway, self.overview
+        home_assistant = HomeAssistant(gateway.name, gateway.site, overview.last_values)
+        overview.outbox = journal.cursor("uplink")
+        overview.uplink = Uplink(
+            site.broker(section),
+            site.uplink_settings(gateway.name, section),
+            overview.outbox,
+            state=overview.brief,
+            retained=home_assistant if section.home_assistant else None,
+        )
+        return overview.uplink
+
+    def _committed(self) -> None:
+        if self._uplink is not None:
+            self._uplink.wake()
+
+    def _ticked(self) -> None:
+        self._signals.update(clock.now())
+        if not self._bookkeeper.message:
+            notify_systemd("WATCHDOG=1")
+
+
+def _pipeline(
+    config: GatewayConfig, journal: Journal, *, on_urgent: Callable[[], None]
+) -> Pipeline:
+    """Return a pipeline that goes on where the journal was left."""
+    intake = site.intake(config)
+    if (taken := journal.state("sampler")) is not None:
+        with _forgiven("what the sensors said last"):
+            intake.sampler.load(taken)
+    return Pipeline(intake, _engine(config, journal), site.line_writer(config), on_urgent=on_urgent)
+
+
+def _engine(config: GatewayConfig, journal: Journal) -> Engine:
+    presence = site.presence_sensors(config)
+    if (snapshot := journal.state("engine")) is not None:
+        with _forgiven("the state of the rules"):
+            return Engine.restore(
+                config.rule, json.loads(snapshot), presence, listening_from=clock.now()
+            )
+    return Engine(config.rule, presence)
+
+
+@contextlib.contextmanager
+def _forgiven(what: str) -> Iterator[None]:
+    """Begin afresh rather than not at all, if the journal holds a state that cannot be read."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as problem:
+        log.warning("%s cannot be read from the journal (%r): it begins afresh", what, problem)
+
+
+def _output(pin: int | None) -> Output | None:
+    if pin is None:
+        return None
+    from drivers.transports.gpio import Output as PinOutput  # noqa: PLC0415
+
+    try:
+        return PinOutput(pin)
+    except Exception as problem:  # noqa: BLE001  # a lamp that fails must not stop the watching
+        log.warning("GPIO %d cannot be used as an output: %s", pin, problem)
+        return None

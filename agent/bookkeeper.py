@@ -1,0 +1,110 @@
+"""Brings what the pipeline made into the journal: routine readings together, the rest at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from agent import clock
+from agent.journal import Commit, Journal, JournalFull
+from agent.pipeline import MAX_COMMIT_READINGS, Pipeline
+
+TICK_S = 1.0
+"""How often rules are told the time. They act at their due moment whatever this is."""
+
+FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Bookkeeper:
+    """Commits, in a thread of its own, so that a slow card never keeps a radio waiting."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        journal: Journal,
+        *,
+        commit_every_s: float,
+        on_commit: Callable[[], None],
+        on_tick: Callable[[], None],
+    ) -> None:
+        """`on_commit` follows each commit; `on_tick` says that data can flow, for the watchdog."""
+        self.message = ""
+        """Why records cannot be written just now; "" when all is well."""
+        self._pipeline, self._journal = pipeline, journal
+        self._commit_every_s = commit_every_s
+        self._on_commit, self._on_tick = on_commit, on_tick
+        self._urgent = asyncio.Event()
+        self._clock = clock.Clock()
+        self._thread = ThreadPoolExecutor(1, "journal")
+
+    def hurry(self) -> None:
+        """Commit now: something came that must not wait."""
+        self._urgent.set()
+
+    async def run(self) -> None:
+        """Tick and commit until cancelled; call `finish` after that."""
+        loop = asyncio.get_running_loop()
+        next_commit, retry_s = loop.time() + self._commit_every_s, FIRST_RETRY_S
+        while True:
+            await self._pause(min(TICK_S, max(0.0, next_commit - loop.time())))
+            self._tick()
+            if not self._urgent.is_set() and loop.time() < next_commit:
+                continue
+            self._urgent.clear()
+            if await self._commit():
+                next_commit, retry_s = loop.time() + self._commit_every_s, FIRST_RETRY_S
+            else:
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, MAX_RETRY_S)
+
+    async def finish(self) -> None:
+        """Commit what is left, and let go of the journal."""
+        while self._pipeline.waiting and await self._commit():
+            pass
+        if self._pipeline.waiting:
+            log.error("%d records could not be kept: %s", self._pipeline.waiting, self.message)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.close)
+        self._thread.shutdown()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._urgent.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _tick(self) -> None:
+        if step := self._clock.stepped():
+            self._pipeline.shift(step)
+        self._pipeline.advance(clock.now())
+        self._on_tick()
+
+    async def _commit(self) -> bool:
+        """Return whether there is nothing that waits because of a fault."""
+        commit = self._pipeline.take()
+        if commit is None:
+            return True
+        # Shielded: a commit under way when the daemon stops must not be committed twice.
+        work = asyncio.ensure_future(self._write(commit))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await work
+            raise
+
+    async def _write(self, commit: Commit) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, self._journal.commit, commit)
+        except JournalFull as problem:
+            if not self.message:
+                log.error("%s", problem)  # noqa: TRY400  # the message is what the engineer needs
+            self.message = str(problem)
+            self._pipeline.commit_failed(commit)
+            return False
+        self.message = ""
+        self._on_commit()
+        if self._pipeline.waiting >= MAX_COMMIT_READINGS:
+            self.hurry()
+        return True

@@ -1,0 +1,198 @@
+"""The `satomori` command. Each subcommand loads only what it needs."""
+
+import argparse
+import asyncio
+import contextlib
+import gzip
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
+
+if TYPE_CHECKING:
+    from gateway_config.model import GatewayConfig
+
+OK, WRONG = 0, 2
+
+DEFAULT_CONFIG = Path("/etc/satomori/gateway.toml")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = _parser().parse_args(argv)
+    command = cast("Callable[[argparse.Namespace], int]", args.command)
+    try:
+        return command(args)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output (`head`) has enough. Nothing more can be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="satomori", description="Watches over people who live alone and over small farms."
+    )
+    parser.add_argument("--version", action="version", version=f"satomori {version('satomori')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], says: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=says, description=says)
+        sub.set_defaults(command=run)
+        return sub
+
+    run = command("run", _run, "Run the daemon.")
+    _config_option(run)
+    run.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+
+    check = command(
+        "check", _check, "Check a configuration: exit 0, or 2 with every mistake in it."
+    )
+    check.add_argument("file", type=Path, metavar="FILE")
+
+    from agent.demo.arguments import add_arguments as add_demo_arguments  # noqa: PLC0415
+
+    add_demo_arguments(command("demo", _demo, "Show the whole way of the data, without hardware."))
+
+    listen = command("listen", _listen, "Write down every frame that is heard, as JSON Lines.")
+    listen.add_argument("--config", type=Path, help="listen as configured (else: all Bluetooth)")
+    listen.add_argument("--seconds", type=float, help="stop after so long (else: at Ctrl-C)")
+    listen.add_argument("--out", type=Path, help="write here (.jsonl, .jsonl.gz), not to stdout")
+
+    decode = command("decode", _decode, "Turn frames on stdin into readings on stdout.")
+    decode.add_argument("--device", metavar="KIND", help="decode as this kind (else: try each)")
+    decode.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", type=_pair)
+
+    replay = command("replay", _replay, "Print the alerts that a recording would have raised.")
+    _config_option(replay)
+    replay.add_argument("--until", metavar="TIME", help="let time pass up to here")
+    replay.add_argument("recording", type=Path, help="readings or frames: .jsonl, .csv, also .gz")
+
+    status = command("status", _status, "Say how the running daemon is doing: exit 0, 1 or 2.")
+    _config_option(status)
+    status.add_argument("--json", action="store_true", help="as JSON")
+
+    from agent.ingest import add_arguments as add_ingest_arguments  # noqa: PLC0415
+
+    add_ingest_arguments(command("ingest", _ingest, "Cloud side: bring MQTT into InfluxDB."))
+    return parser
+
+
+def _config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _loaded(path: Path) -> "GatewayConfig | None":
+    """Return the configuration; None if it has mistakes, which are then on stderr."""
+    from gateway_config.load import BadConfig, load  # noqa: PLC0415
+
+    try:
+        return load(path)
+    except BadConfig as problem:
+        print(problem, file=sys.stderr)
+        return None
+
+
+def _run(args: argparse.Namespace) -> int:
+    logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    config = _loaded(args.config)
+    if config is None:
+        return WRONG
+    from agent import app  # noqa: PLC0415
+    from agent.journal import Journal, JournalFull, NotOurJournal  # noqa: PLC0415
+
+    try:
+        journal = Journal(config.journal.path, max_bytes=config.journal.max_mb * 1_000_000)
+    except (JournalFull, NotOurJournal) as problem:
+        print(problem, file=sys.stderr)
+        return WRONG
+    asyncio.run(app.run(config, journal))
+    return OK
+
+
+def _check(args: argparse.Namespace) -> int:
+    from agent.check import check  # noqa: PLC0415
+
+    return check(args.file, sys.stdout, sys.stderr)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from agent.demo.show import show  # noqa: PLC0415
+
+    return show(args)
+
+
+def _listen(args: argparse.Namespace) -> int:
+    config = None
+    if args.config is not None and (config := _loaded(args.config)) is None:
+        return WRONG
+    from agent.listen import listen  # noqa: PLC0415
+
+    with _output(args.out) as out:
+        return listen(config, args.seconds, out, sys.stderr)
+
+
+def _decode(args: argparse.Namespace) -> int:
+    from agent.decode import decode  # noqa: PLC0415
+
+    # A capture may hold anything: a byte that is no UTF-8 spoils its own line only.
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    return decode(sys.stdin, sys.stdout, sys.stderr, args.device, dict(args.set))
+
+
+def _replay(args: argparse.Namespace) -> int:
+    config = _loaded(args.config)
+    if config is None:
+        return WRONG
+    from agent.replay import moment, replay  # noqa: PLC0415
+
+    until: datetime | None = None
+    if args.until is not None:
+        try:
+            until = moment(args.until, config.gateway.timezone)
+        except ValueError as problem:
+            print(f"--until {args.until!r} is not a time: {problem}", file=sys.stderr)
+            return WRONG
+    return replay(config, args.recording, until, sys.stdout, sys.stderr)
+
+
+def _status(args: argparse.Namespace) -> int:
+    config = _loaded(args.config)
+    if config is None:
+        return WRONG
+    from agent.remote_status import status  # noqa: PLC0415
+
+    return status(config, sys.stdout, sys.stderr, as_json=args.json)
+
+
+def _ingest(args: argparse.Namespace) -> int:
+    from agent.ingest import run  # noqa: PLC0415
+
+    return run(args)
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+    elif path.suffix == ".gz":
+        with gzip.open(path, "wt", encoding="utf-8") as file:
+            yield cast("TextIO", file)
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            yield file

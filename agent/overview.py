@@ -1,0 +1,126 @@
+"""Looks at all parts of the running daemon and says how it is doing: for the page and the cloud."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from time import monotonic
+
+from agent import clock
+from agent.bookkeeper import Bookkeeper
+from agent.health import Health
+from agent.intake import Sensor
+from agent.journal import Cursor, Journal
+from agent.pipeline import Pipeline
+from agent.status import AlertStatus, JournalStatus, LastValue, LinkStatus, SensorStatus, Status
+from cloud_sync.uplink import LinkState, Uplink
+from drivers.reading import Quantity
+from drivers.transport import TransportState
+from gateway_config.model import GatewayConfig
+from rules.alert import Severity
+from rules.engine import Watch
+from rules.lifecycle import Phase
+
+
+@dataclass
+class Overview:
+    """Everything there is to look at. It changes nothing."""
+
+    config: GatewayConfig
+    sensors: list[Sensor]
+    pipeline: Pipeline
+    bookkeeper: Bookkeeper
+    journal: Journal
+    health: Health
+    started_at: datetime
+    outbox: Cursor | None = None
+    uplink: Uplink | None = None
+
+    def status(self) -> Status:
+        """Return how everything is doing now."""
+        return Status(
+            gateway=self.config.gateway.name,
+            site=self.config.gateway.site,
+            version=version("satomori"),
+            at=clock.now(),
+            started_at=self.started_at,
+            clock_trusted=clock.trusted(),
+            presence=self.pipeline.engine.presence,
+            sensors=tuple(self._sensor(sensor) for sensor in self.sensors),
+            alerts=self._alerts(),
+            transports=self.health.transports,
+            link=self._link(),
+            journal=self._journal(),
+        )
+
+    def brief(self) -> dict[str, object]:
+        """Return what the retained state topic says, for those who look after many gateways."""
+        broken = [t.name for t in self.health.transports if t.state is TransportState.BROKEN]
+        return {
+            "gateway": self.config.gateway.name,
+            "version": version("satomori"),
+            "at": clock.now().isoformat(timespec="seconds"),
+            "boot": self.journal.boot,
+            "clock_trusted": clock.trusted(),
+            "unconfirmed": self.outbox.unconfirmed if self.outbox else 0,
+            "broken": broken,
+        }
+
+    def last_values(self) -> Mapping[str, Mapping[Quantity, float]]:
+        """Return what each sensor measured last."""
+        taken = self.pipeline.intake.sampler.taken
+        return {name: {q: v for q, (v, _) in last.values.items()} for name, last in taken.items()}
+
+    def _sensor(self, sensor: Sensor) -> SensorStatus:
+        intake = self.pipeline.intake
+        taken = intake.sampler.taken[sensor.name]
+        return SensorStatus(
+            name=sensor.name,
+            place=sensor.place,
+            kind=sensor.kind,
+            values={quantity: LastValue(*last) for quantity, last in taken.values.items()},
+            heard_at=intake.heard_at.get(sensor.name, taken.at),
+            damaged=intake.damaged.get(sensor.name, 0),
+        )
+
+    def _alerts(self) -> tuple[AlertStatus, ...]:
+        places = {sensor.name: sensor.place for sensor in self.sensors}
+        return tuple(
+            AlertStatus(
+                rule=watch.rule.name,
+                sensor=watch.sensor,
+                place=places.get(watch.sensor, ""),
+                severity=watch.rule.severity,
+                phase=watch.alert.phase,
+                since=watch.alert.since,
+                value=watch.value,
+            )
+            for watch in sorted(self.pipeline.engine.open, key=_urgency)
+        )
+
+    def _link(self) -> LinkStatus:
+        uplink, outbox = self.uplink, self.outbox
+        if uplink is None or outbox is None:
+            return LinkStatus(LinkState.OFF, "", 0, None, 0)
+        confirmed_at = None
+        if uplink.confirmed_at is not None:
+            confirmed_at = clock.now() - timedelta(seconds=monotonic() - uplink.confirmed_at)
+        return LinkStatus(
+            state=uplink.link,
+            message=uplink.message,
+            unconfirmed=outbox.unconfirmed,
+            confirmed_at=confirmed_at,
+            bytes_sent=uplink.bytes_sent,
+        )
+
+    def _journal(self) -> JournalStatus:
+        journal, message = self.journal, self.bookkeeper.message
+        lost = journal.lost + self.pipeline.dropped
+        if lost and not message:
+            message = f"{lost} readings were lost since the start, because there was no room"
+        return JournalStatus(journal.records, journal.used_bytes, journal.max_bytes, message)
+
+
+def _urgency(watch: Watch) -> tuple[bool, int, datetime]:
+    firing = watch.alert.phase is Phase.FIRING
+    return not firing, list(Severity).index(watch.rule.severity), watch.alert.since

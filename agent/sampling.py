@@ -1,0 +1,105 @@
+"""Decides which of all that a sensor says is taken: a radio repeats itself many times a minute.
+
+- A packet that was heard before (same packet number) is not taken again.
+- An event (a button) is always taken, a state (a door) at each change.
+- Numbers, and states that stay, are taken once per interval; batteries once an hour at most.
+
+Nothing is ever left out because it came too soon after something else of another kind. What was
+taken last is kept over a restart, or else the last press of a button, still on the air, would count
+as a new one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from drivers.reading import Quantity
+
+BATTERY_INTERVAL = timedelta(hours=1)
+BATTERY = frozenset({Quantity.BATTERY_PERCENT, Quantity.BATTERY_VOLT})
+
+EARLY = 0.95
+"""A sensor that sends once per interval is a little early every other time; that is on time."""
+
+SAME_MOMENT = timedelta(milliseconds=1)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What was taken last from one sensor."""
+
+    packet_id: float | None = None
+    at: datetime | None = None
+    """The moment given to the newest reading."""
+    values: dict[Quantity, tuple[float, datetime]] = field(default_factory=dict)
+    """The newest value of each quantity, and when it was taken."""
+
+
+class Sampler:
+    """Knows of each sensor what was taken last."""
+
+    def __init__(self, intervals: Mapping[str, timedelta]) -> None:
+        self._intervals = intervals
+        self.taken = {sensor: Taken() for sensor in intervals}
+
+    def take(
+        self, sensor: str, values: Mapping[Quantity, float], at: datetime
+    ) -> tuple[dict[Quantity, float], datetime]:
+        """Return what is to be taken of `values`, and the moment it gets.
+
+        Two frames of a sensor never get the same moment, since the second would replace the first
+        in InfluxDB: it is moved by a microsecond.
+        """
+        last = self.taken[sensor]
+        packet_id = values.get(Quantity.PACKET_ID)
+        if packet_id is not None and packet_id == last.packet_id:
+            return {}, at
+        last.packet_id = packet_id
+        taken = {q: v for q, v in values.items() if self._is_due(last, sensor, q, v, at)}
+        if taken:
+            if last.at is not None and timedelta(0) <= last.at - at < SAME_MOMENT:
+                at = last.at + MICROSECOND
+            last.at = at
+            last.values.update((quantity, (value, at)) for quantity, value in taken.items())
+        return taken, at
+
+    def _is_due(
+        self, last: Taken, sensor: str, quantity: Quantity, value: float, at: datetime
+    ) -> bool:
+        if quantity is Quantity.PACKET_ID:
+            return False
+        if quantity.is_event or quantity not in last.values:
+            return True
+        before, when = last.values[quantity]
+        if quantity.is_state and value != before:
+            return True
+        interval = self._intervals[sensor]
+        if quantity in BATTERY:
+            interval = max(interval, BATTERY_INTERVAL)
+        # A clock that was set back must not keep a sensor quiet until it has caught up.
+        return not timedelta(0) <= at - when < interval * EARLY
+
+    def dump(self) -> bytes:
+        """Return all that `load` needs to go on from here."""
+        dumped = {
+            sensor: {
+                "packet_id": taken.packet_id,
+                "values": {q: [value, at.isoformat()] for q, (value, at) in taken.values.items()},
+            }
+            for sensor, taken in self.taken.items()
+            if taken.values
+        }
+        return json.dumps(dumped, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def load(self, dumped: bytes) -> None:
+        """Go on where `dump` was called; sensors that are gone are forgotten."""
+        for sensor, state in json.loads(dumped).items():
+            if sensor in self.taken:
+                values = {
+                    Quantity(quantity): (float(value), datetime.fromisoformat(at))
+                    for quantity, (value, at) in state["values"].items()
+                }
+                newest = max((at for _, at in values.values()), default=None)
+                self.taken[sensor] = Taken(state["packet_id"], newest, values)

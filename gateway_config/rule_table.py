@@ -1,0 +1,185 @@
+"""Turns one [[rule]] table into a rule of the engine, and refuses what could never judge anything.
+
+A rule that can never fire is the worst mistake in the file, because nothing shows it. So all its
+sensors must exist, and each of them must be able to measure what the rule judges.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import rules.conditions
+from drivers.reading import Quantity
+from gateway_config.duration import duration_text
+from gateway_config.mistakes import Mistake, both, did_you_mean, shown, there_are
+from gateway_config.model import RuleSettings, SensorSettings, kind_name
+from gateway_config.tables import Table, TableReader
+from rules.alert import Severity
+from rules.condition import Condition
+from rules.conditions.silent import Silent
+from rules.engine import Rule
+from rules.hours import Hours
+from rules.presence import Presence
+
+JUDGEABLE = frozenset(Quantity) - {Quantity.PACKET_ID}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What other tables say that a rule may refer to."""
+
+    sensors: Mapping[str, SensorSettings | None]
+    """By name; None: it is in the file, but what it can measure is not known."""
+
+    zone: ZoneInfo
+    has_presence: bool
+
+
+def read_rule(reader: TableReader, at: str, table: Table, site: Site) -> Rule | None:
+    """Return the rule, or None when it cannot be made; what is wrong with it is noted."""
+    before = len(reader.mistakes)
+    kind = reader.kind(rules.conditions, at, "condition", table)
+    common = RuleSettings.model_fields
+    condition: Any = reader.make(kind, at, table, common) if kind else None
+    written = {key: table[key] for key in common if key in table} | {"condition": condition}
+    settings = reader.section(RuleSettings, at, written)
+    rule = _Rule(at, kind, settings, "sensors" if "sensors" in table else "sensor", site)
+    for mistake in rule.mistakes():
+        reader.note(mistake)
+    return rule.finished() if len(reader.mistakes) == before else None
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A rule as far as it could be read."""
+
+    at: str
+    kind: type[Condition] | None
+    """None: there is no such condition."""
+    settings: RuleSettings
+    key: str
+    """Which key names its sensors."""
+    site: Site
+
+    @property
+    def quantities(self) -> frozenset[Quantity]:
+        """What it judges; empty when that is not known."""
+        if self.kind is not None and self.kind.watches is not None:
+            return self.kind.watches
+        return frozenset(JUDGEABLE & {self.settings.quantity})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sensors it watches, whether they exist or not."""
+        if self.settings.sensors != "all":
+            return self.settings.sensors or tuple(filter(None, [self.settings.sensor]))
+        able = self.site.sensors.items()
+        return tuple(name for name, sensor in able if sensor and self._can_judge(sensor))
+
+    @property
+    def sensors(self) -> list[SensorSettings]:
+        """Those it watches of which it is known what they can measure."""
+        found = (self.site.sensors.get(name) for name in self.names)
+        return [sensor for sensor in found if sensor is not None]
+
+    def finished(self) -> Rule:
+        """Return it for the engine. There must be no mistakes."""
+        settings = self.settings
+        by_default = Severity.FAULT if self._is_silent else Severity.WARNING
+        return Rule(
+            settings.name,
+            settings.condition,
+            self.names,
+            Quantity(settings.quantity) if settings.quantity else None,
+            settings.hold,
+            Hours.parse(settings.hours, self.site.zone) if settings.hours else None,
+            Presence(settings.presence) if settings.presence else None,
+            settings.severity or by_default,
+        )
+
+    @property
+    def _is_silent(self) -> bool:
+        return isinstance(self.settings.condition, Silent)
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield from self._about_names()
+        yield from self._about_measuring()
+        yield from self._about_times()
+        if self.kind is not None:
+            yield from self._about_quantity(self.kind)
+            yield from self._about_hold(self.kind)
+
+    def _mistake(self, key: str, value: object, problem: str, hint: str = "") -> Mistake:
+        return Mistake(f"{self.at}.{key}", "" if value is None else shown(value), problem, hint)
+
+    def _about_names(self) -> Iterator[Mistake]:
+        one, several, known = self.settings.sensor, self.settings.sensors, self.site.sensors
+        if one is not None and several:
+            yield self._mistake("sensor", one, 'stands beside "sensors"', "keep one of them")
+        elif one is None and not several:
+            yield self._mistake(self.key, None, "is missing", 'or write sensors = "all"')
+        for name in dict.fromkeys(self.names):
+            if name not in known:
+                hint = both(did_you_mean(name, known), there_are(map(shown, known)))
+                yield self._mistake(self.key, name, "no such sensor", hint)
+            if self.names.count(name) > 1:
+                yield self._mistake(self.key, name, "is named twice")
+
+    def _about_measuring(self) -> Iterator[Mistake]:
+        if not self.quantities:
+            return
+        wanted = " or ".join(sorted(self.quantities))
+        if not (self.names or self.settings.sensor) and None not in self.site.sensors.values():
+            yield self._mistake(self.key, "all", f"no sensor measures {wanted}")
+        for sensor in self.sensors:
+            if not sensor.device.measures & self.quantities:
+                problem = f"is a {sensor.kind}, which never measures {wanted}"
+                measures = ", ".join(sorted(sensor.device.measures & JUDGEABLE))
+                yield self._mistake(self.key, sensor.name, problem, f"(it measures: {measures})")
+            elif not self._can_judge(sensor):
+                problem = "is wired to a pin, which is silent as long as nothing changes"
+                yield self._mistake(self.key, sensor.name, problem)
+
+    def _about_quantity(self, kind: type[Condition]) -> Iterator[Mistake]:
+        quantity = self.settings.quantity
+        if kind.watches is not None:
+            if quantity is not None:
+                problem = f"{kind_name(kind)} knows by itself what it judges"
+                yield self._mistake("quantity", quantity, problem, "leave it out")
+        elif quantity not in JUDGEABLE:
+            measured = {each for sensor in self.sensors for each in sensor.device.measures}
+            known = sorted(measured & JUDGEABLE or JUDGEABLE)
+            hint = both(did_you_mean(quantity or "", known), there_are(known))
+            problem = "is missing" if quantity is None else "no such quantity"
+            yield self._mistake("quantity", quantity, problem, hint)
+
+    def _about_hold(self, kind: type[Condition]) -> Iterator[Mistake]:
+        hold = self.settings.hold
+        if kind.from_silence and not hold:
+            hint = 'how long is too long? Such as hold = "12 h"'
+            yield self._mistake("hold", None, "is missing", hint)
+        for sensor in self.sensors:
+            if self._is_silent and timedelta(0) < hold <= sensor.interval:
+                often = (
+                    f'{shown(sensor.name)} is kept only every "{duration_text(sensor.interval)}"'
+                )
+                problem = f"would always be exceeded: a number of {often}"
+                yield self._mistake("hold", duration_text(hold), problem)
+
+    def _about_times(self) -> Iterator[Mistake]:
+        hours, presence = self.settings.hours, self.settings.presence
+        if hours is not None:
+            try:
+                Hours.parse(hours, self.site.zone)
+            except ValueError as error:
+                yield self._mistake("hours", hours, str(error))
+        if presence is not None and not self.site.has_presence:
+            hint = "write one, with doors and interior"
+            yield self._mistake("presence", presence, "needs a section [presence]", hint)
+
+    def _can_judge(self, sensor: SensorSettings) -> bool:
+        if self._is_silent and sensor.device.transport == "gpio":
+            return False
+        return bool(sensor.device.measures & self.quantities)
