@@ -144,9 +144,12 @@ class App:
             self._uplink.wake()
 
     def _ticked(self) -> None:
+        """Called between commits only: a commit that hangs lets the watchdog bite.
+
+        One that fails does not: what waits in memory would be lost with a restart.
+        """
         self._signals.update(clock.now())
-        if not self._bookkeeper.message:
-            notify_systemd("WATCHDOG=1")
+        notify_systemd("WATCHDOG=1")
 
 
 def _pipeline(

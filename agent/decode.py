@@ -98,11 +98,11 @@ class _Decoder:
             self._count["strange"] += not recognised
             for kind, device in recognised:
                 self._decode(frame, kind, device)
-        except (
-            ValueError
-        ) as error:  # DamagedFrame, or no device of this kind can be where it is from
+        except ValueError as error:  # DamagedFrame, or where it is from is refused by the device
             self._count["damaged"] += 1
-            print(f"line {number}: {_sensor(frame)}: damaged: {error}", file=self._err)
+            sensor = _sensor(frame)
+            shown = sensor if sensor.isprintable() else repr(sensor)
+            print(f"line {number}: {shown}: damaged: {error}", file=self._err)
 
     def _decode(self, frame: Frame, kind: str, device: Device) -> None:
         for quantity, value in device.decode(frame).items():

@@ -53,6 +53,10 @@ PENDING: Final[Mapping[Lane, str]] = {
     " WHERE lane = 'readings' AND first > ? ORDER BY first",
 }
 
+NOT_A_DATABASE: Final = (
+    "not a database, or its beginning is damaged: choose another path, or move the file away"
+)
+
 Row: TypeAlias = tuple[int, int, Lane, str, bytes]
 
 MAX_ENTRY_BYTES = 8_192
@@ -103,6 +107,8 @@ class Journal:
             self._reader = _opened(path)
             self._begin_boot()
         except (sqlite3.Error, OSError) as problem:
+            if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                raise NotOurJournal(f"{path} is {NOT_A_DATABASE}") from problem
             raise JournalFull(
                 f"the journal {path} cannot be opened or written ({problem}): check that the "
                 "folder exists, who owns it, and that the disk has room"

@@ -163,7 +163,10 @@ class Broker:
                 f"another client logged in to {self} as {client_id!r}, which ended this "
                 "connection: see that no two are given the same name"
             )
-        return BrokerUnavailableError(f"the connection to {self} was lost: {reason}")
+        return BrokerUnavailableError(
+            f"the connection to {self} was lost ({reason}): the network, a restart of the broker, "
+            f"or another client that is called {client_id!r} too"
+        )
 
     def _password(self) -> str | None:
         if self.password_file is None:

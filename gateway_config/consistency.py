@@ -1,15 +1,12 @@
 """Finds mistakes that are in no table by itself: what two tables of the file say does not agree."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from drivers.device import Bus, GpioDevice, ModbusDevice
 from drivers.reading import Quantity
 from gateway_config.mistakes import Mistake, both, did_you_mean, shown, there_are
 from gateway_config.model import GatewayConfig, SensorSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Sensors: TypeAlias = Mapping[str, SensorSettings]
 """Those whose device could be read, by the path of their table."""
@@ -33,17 +30,13 @@ def _uplink(config: GatewayConfig) -> Iterator[Mistake]:
     if uplink is None:
         return
     if uplink.key_file and not uplink.cert_file:
-        yield Mistake(
-            "uplink.key_file", shown(str(uplink.key_file)), "is of no use without cert_file"
-        )
+        yield Mistake("uplink.key_file", "", "is of no use without cert_file")
     if uplink.password_file and not uplink.username:
         hint = "add the name that the password belongs to"
         yield Mistake("uplink.username", "", "is missing, but there is a password_file", hint)
-    if not uplink.tls:
-        files: dict[str, Path | None] = {"ca_file": uplink.ca_file, "cert_file": uplink.cert_file}
-        for key, file in files.items():
-            if file:
-                yield Mistake(f"uplink.{key}", shown(str(file)), "is of no use with tls = false")
+    for key in ("ca_file", "cert_file"):
+        if not uplink.tls and getattr(uplink, key):
+            yield Mistake(f"uplink.{key}", "", "is of no use with tls = false")
 
 
 def _same_pin(config: GatewayConfig, sensors: Sensors) -> Iterator[Mistake]:
@@ -65,18 +58,22 @@ def _same_pin(config: GatewayConfig, sensors: Sensors) -> Iterator[Mistake]:
 
 
 def _same_device(sensors: Sensors) -> Iterator[Mistake]:
-    """Two sensors may share a device only if they are different parts of it."""
-    seen: list[tuple[str, SensorSettings]] = []
+    seen: dict[str, SensorSettings] = {}
     for at, sensor in sensors.items():
-        for before, other in seen:
-            if sensor.device.transport == "gpio" or sensor.device.source != other.device.source:
-                continue
-            if sensor.kind != other.kind:
-                problem = f"is a {sensor.kind}, but {before} is a {other.kind} at the same address"
-                yield Mistake(at, "", problem)
-            elif sensor.device == other.device:
-                yield Mistake(at, "", f"is the same device as {before}", "change its settings")
-        seen.append((at, sensor))
+        problems = (_clash(sensor, before, other) for before, other in seen.items())
+        problem = next(filter(None, problems), None)
+        if problem is not None:
+            yield Mistake(at, "", problem)
+        seen[at] = sensor
+
+
+def _clash(sensor: SensorSettings, before: str, other: SensorSettings) -> str | None:
+    """Return why both are not possible. Parts of one device, such as two buttons, are."""
+    if sensor.device.transport == "gpio" or sensor.device.source != other.device.source:
+        return None
+    if sensor.kind != other.kind:
+        return f"is a {sensor.kind}, but {before} is a {other.kind} at the same address"
+    return f"is the same device as {before}" if sensor.device == other.device else None
 
 
 def _same_port(sensors: Sensors) -> Iterator[Mistake]:

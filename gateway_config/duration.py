@@ -23,7 +23,7 @@ def duration_text(duration: timedelta) -> str:
     """Return what `parse_duration` reads, in the largest unit that leaves no fraction."""
     seconds = duration.total_seconds()
     unit = next((u for u, each in _SECONDS.items() if seconds and seconds % each == 0), "s")
-    return f"{seconds / _SECONDS[unit]:g} {unit}"
+    return f"{seconds / _SECONDS[unit]:.12g} {unit}"
 
 
 def duration_between(least: str, most: str) -> BeforeValidator:

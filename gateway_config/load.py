@@ -2,15 +2,15 @@
 
 Somebody who drives to a mountain village to change a setting wants to hear of the second mistake
 before driving home. So each table is read by itself, one that is wrong hides nothing about the
-others, and nothing is reported that only follows from another mistake.
+others, and what only follows from another mistake is not reported.
 """
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import drivers.devices
 from gateway_config.consistency import contradictions
@@ -115,8 +115,8 @@ def _syntax(text: str, message: str) -> Mistake:
     line = int(match[2]) if match[2] else len(lines)
     where = f"line {line}, column {match[3]}" if match[2] else "the end of the file"
     written = lines[line - 1].strip()
-    key = written.partition("=")[0].strip()
-    return Mistake(where, shown(written, key=key), f"is no TOML: {match[1]}")
+    value = shown(written, key=written.partition("=")[0].strip()) if written else ""
+    return Mistake(where, value, f"is no TOML: {match[1]}")
 
 
 def _draft(reader: TableReader, tree: Table) -> GatewayConfig:
@@ -129,7 +129,9 @@ def _draft(reader: TableReader, tree: Table) -> GatewayConfig:
     sections: dict[str, Any] = dict(_sections(reader, tree))
     tables = list(_tables(reader, tree, "sensor"))
     sensors = {at: _sensor(reader, at, table) for at, table in tables}
-    names = {str(table["name"]): sensors[at] for at, table in tables if "name" in table}
+    names = {
+        name: sensors[at] for at, table in tables if isinstance(name := table.get("name"), str)
+    }
     site = Site(names, _zone(sections), "presence" in tree)
     rules = [read_rule(reader, at, table, site) for at, table in _tables(reader, tree, "rule")]
     whole = {at: sensor for at, sensor in sensors.items() if sensor is not None}
@@ -155,10 +157,10 @@ def _sections(reader: TableReader, tree: Table) -> Iterator[tuple[str, Settings]
             reader.note(Mistake(name, "", "is missing", 'begin with [gateway] and name = "…"'))
 
 
-def _zone(sections: Mapping[str, Settings]) -> ZoneInfo:
+def _zone(sections: Mapping[str, Settings]) -> tzinfo:
     gateway = sections.get("gateway")
     # Without one the rules are still judged, but never used.
-    return gateway.timezone if isinstance(gateway, GatewaySettings) else ZoneInfo("UTC")
+    return gateway.timezone if isinstance(gateway, GatewaySettings) else UTC
 
 
 def _tables(reader: TableReader, tree: Table, name: str) -> Iterator[tuple[str, Table]]:

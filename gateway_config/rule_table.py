@@ -6,9 +6,8 @@ sensors must exist, and each of them must be able to measure what the rule judge
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import rules.conditions
 from drivers.reading import Quantity
@@ -33,7 +32,7 @@ class Site:
     sensors: Mapping[str, SensorSettings | None]
     """By name; None: it is in the file, but what it can measure is not known."""
 
-    zone: ZoneInfo
+    zone: tzinfo
     has_presence: bool
 
 
@@ -131,7 +130,8 @@ class _Rule:
         if not self.quantities:
             return
         wanted = " or ".join(sorted(self.quantities))
-        if not (self.names or self.settings.sensor) and None not in self.site.sensors.values():
+        everybody = self.settings.sensors == "all" and None not in self.site.sensors.values()
+        if everybody and not self.names:
             yield self._mistake(self.key, "all", f"no sensor measures {wanted}")
         for sensor in self.sensors:
             if not sensor.device.measures & self.quantities:

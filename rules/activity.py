@@ -7,7 +7,8 @@ def is_activity(reading: Reading, previous: float | None) -> bool:
     """Whether somebody must have moved, opened, closed or pressed something.
 
     A sensor that repeats its state (a heartbeat, a stuck contact) shows nothing, and neither does
-    the first state after the start nor motion that ends: only the end of a waiting time.
+    motion that ends: only the end of a waiting time. Nor does the first state of a contact after
+    the start, which may have been so for days; motion is of just now.
     """
     match reading.quantity:
         case Quantity.BUTTON_EVENT:

@@ -8,9 +8,8 @@ A reading costs only the rules that watch its sensor; passing time costs only th
 due. Memory is bounded by the rules and the sensors they watch.
 """
 
-import copy
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeAlias
@@ -57,6 +56,10 @@ class Rule:
 
     severity: Severity = Severity.WARNING
 
+    def __post_init__(self) -> None:
+        if problem := next(self._problems(), None):
+            raise ValueError(f"rule {self.name!r} {problem}")
+
     @property
     def quantities(self) -> frozenset[Quantity]:
         """What it judges."""
@@ -65,6 +68,19 @@ class Rule:
         if self.quantity is None:
             raise ValueError(f"rule {self.name!r} names no quantity to judge")
         return frozenset({self.quantity})
+
+    def _problems(self) -> Iterator[str]:
+        """Yield why it could never fire, or would fire for nothing."""
+        if not self.sensors:
+            yield "watches no sensor"
+        if len(set(self.sensors)) < len(self.sensors):
+            yield "names a sensor twice"
+        if self.hold_for < timedelta(0):
+            yield f"has a hold time below 0: {self.hold_for}"
+        if self.condition.from_silence and not self.hold_for:
+            yield "judges silence and needs a hold time: how long is too long?"
+        if self.hours is not None and self.hold_for > self.hours.length:
+            yield f"would never fire: {self.hold_for} is longer than its hours"
 
 
 class Watch:
@@ -95,6 +111,8 @@ class Engine:
     """
 
     def __init__(self, rules: Sequence[Rule], presence: PresenceSensors | None = None) -> None:
+        """Begin with nothing known. Raises ValueError if two rules have the same name."""
+        _refuse_same_names(rules)
         self._sensors = presence or PresenceSensors(frozenset(), frozenset())
         self._presence = PresenceState()
         self._values: dict[tuple[str, Quantity], float] = {}
@@ -108,8 +126,8 @@ class Engine:
         self._by_presence = [watch for watch in self._watches if watch.rule.presence]
         self._timers: list[tuple[datetime, int]] = []
         """A heap of when to look at which watch; entries that its `timer` contradicts are void."""
-        self._followed = {sensor for sensor, _ in self._by_reading}
-        self._followed |= self._sensors.doors | self._sensors.interior
+        self._telling = self._sensors.doors | self._sensors.interior
+        self._followed = self._telling | {sensor for sensor, _ in self._by_reading}
 
     @property
     def now(self) -> datetime | None:
@@ -139,7 +157,7 @@ class Engine:
         key = (reading.sensor, reading.quantity)
         previous = self._values.get(key)
         self._values[key] = reading.value
-        if is_activity(reading, previous):
+        if reading.sensor in self._telling and is_activity(reading, previous):
             events += self._present(self._presence.spoken(reading.sensor, self._sensors, at))
         for watch in self._by_reading.get(key, ()):
             verdict = watch.rule.condition.judge(reading, previous)
@@ -161,7 +179,10 @@ class Engine:
         return events
 
     def shift(self, by: timedelta) -> None:
-        """Move event time and all that runs in it: the clock was wrong by `by`, nothing else."""
+        """Move event time and all that runs in it: the clock was wrong by `by`, nothing else.
+
+        Hours do not move. Alerts that are within their hours only now begin to wait now.
+        """
         if self._now is None:
             return
         self._now += by
@@ -172,7 +193,8 @@ class Engine:
             if watch.first_breach != BEGINNING:
                 watch.first_breach += by
             watch.timer = None
-            self._schedule(watch)
+            self._schedule(watch, self._now)
+            self._look_at(watch, self._now)
 
     def snapshot(self) -> Snapshot:
         """Return all that `restore` needs to go on from here."""
@@ -195,105 +217,130 @@ class Engine:
     ) -> Self:
         """Return an engine that goes on where `snapshot` was taken, with today's rules.
 
-        Rules are known by their name: a new one begins now, a removed one is forgotten. If nobody
-        listened between the snapshot and `listening_from`, that time does not count for conditions
-        that judge silence; a hold time of what was really seen (an open door) goes on.
+        Rules are known by their name and the kind of their condition: a new one begins now, a
+        removed one is forgotten. If nobody listened between the snapshot and `listening_from`, that
+        time does not count for what is concluded from silence; a hold time of what was really seen
+        (an open door) goes on. If `listening_from` is before the snapshot, the clock was set back
+        in between or lost the time: event time goes back with it, and all that runs goes on.
 
         Raises:
             ValueError: it is no snapshot of an engine.
         """
         engine = cls(rules, presence)
-        if snapshot["now"] is None:
-            return engine
-        engine._now = load_time(snapshot["now"])
-        engine.late = int(snapshot["late"])
-        engine._presence = load_presence(snapshot["presence"])
-        engine._values = {(s, Quantity(q)): float(v) for s, q, v in snapshot["values"]}
-        engine._load(snapshot["watches"], max(listening_from or engine._now, engine._now))
+        try:
+            engine._load(snapshot, listening_from)
+        except (KeyError, TypeError, AttributeError, OverflowError) as problem:
+            raise ValueError(f"this is no snapshot of an engine: {problem!r}") from problem
         return engine
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        other = type(self).restore(
-            list(dict.fromkeys(watch.rule for watch in self._watches)),
-            copy.deepcopy(self.snapshot(), memo),
-            self._sensors,
-        )
-        memo[id(self)] = other
-        return other
-
-    def _load(self, dumped: Mapping[str, Any], listening_from: datetime) -> None:
-        assert self._now is not None
-        deaf = listening_from - self._now
+    def _load(self, snapshot: Snapshot, listening_from: datetime | None) -> None:
+        if snapshot["now"] is None:
+            return
+        self._now = now = load_time(snapshot["now"])
+        self.late = int(snapshot["late"])
+        values = {(sensor, Quantity(q)): float(v) for sensor, q, v in snapshot["values"]}
+        self._values = {key: v for key, v in values.items() if key[0] in self._followed}
+        listening_from = now if listening_from is None else listening_from
+        resumed_at = max(now, listening_from)
+        # Without a sensor inside nothing could ever end being away.
+        if self._sensors.interior:
+            self._presence = load_presence(snapshot["presence"]).unheard(resumed_at - now)
         for watch in self._watches:
-            if (state := dumped.get(_key(watch))) is None:
-                self._begin_watch(watch, listening_from)
-                continue
+            self._load_watch(watch, snapshot["watches"], now, resumed_at)
+        if listening_from < now:
+            self.shift(listening_from - now)
+
+    def _load_watch(
+        self, watch: Watch, dumped: Mapping[str, Any], now: datetime, resumed_at: datetime
+    ) -> None:
+        if (state := dumped.get(_key(watch))) is not None:
             load_alert(watch, state)
-            if watch.rule.condition.from_silence and watch.alert.phase is Phase.PENDING:
-                watch.alert = watch.alert.shifted(deaf)
-                watch.first_breach += deaf
-            self._schedule(watch)
+        if not watch.rule.condition.from_silence:
+            self._schedule(watch, now)
+            # Its hours may be others today.
+            self._look_at(watch, now)
+        elif watch.alert.phase is not Phase.FIRING:
+            self._resume(watch, now, resumed_at)
+
+    def _resume(self, watch: Watch, now: datetime, at: datetime) -> None:
+        """Listen again from `at` on: what was not heard between `now` and then says nothing."""
+        hours = watch.rule.hours
+        interrupted = hours is not None and hours.next_edge(now) <= at
+        waiting = Alert() if interrupted else watch.alert.shifted(at - now)
+        watch.breached = True
+        watch.alert = waiting.judged(Verdict.BREACHED, self._watched(watch.rule, at), at)
+        watch.first_breach = watch.alert.since
+        self._schedule(watch, at)
 
     def _begin(self, at: datetime) -> None:
+        if at.tzinfo is None:
+            raise ValueError(f"{at} has no time zone")
         for watch in self._watches:
-            self._begin_watch(watch, at)
-
-    def _begin_watch(self, watch: Watch, at: datetime) -> None:
-        if watch.rule.condition.from_silence:
-            self._judge(watch, Verdict.BREACHED, at)
-        else:
-            self._schedule(watch)
+            if watch.rule.condition.from_silence:
+                self._resume(watch, at, at)
 
     def _watched(self, rule: Rule, at: datetime) -> bool:
         if rule.hours is not None and not rule.hours.contains(at):
             return False
-        match rule.presence:
-            case None:
-                return True
-            case Presence.AWAY:
-                return self.presence is Presence.AWAY
-        return self.presence is not Presence.AWAY
+        if rule.presence is None:
+            return True
+        return (self.presence is Presence.AWAY) is (rule.presence is Presence.AWAY)
 
     def _judge(self, watch: Watch, verdict: Verdict, at: datetime) -> list[AlertEvent]:
-        watch.breached = verdict is not Verdict.CLEAR
-        return self._enter(watch, watch.alert.judged(verdict, self._watched(watch.rule, at), at))
+        before, watch.breached = watch.breached, verdict is not Verdict.CLEAR
+        alert = watch.alert.judged(verdict, self._watched(watch.rule, at), at)
+        if alert is not watch.alert:
+            return self._enter(watch, alert, at)
+        if watch.breached is not before:
+            self._schedule(watch, at)
+        return []
 
-    def _enter(self, watch: Watch, alert: Alert) -> list[AlertEvent]:
+    def _enter(self, watch: Watch, alert: Alert, now: datetime) -> list[AlertEvent]:
         """Put an alert into its next phase, and tell if people have to know."""
         before, watch.alert = watch.alert, alert
-        if alert == before:
-            return []
         events = []
         if before.phase is Phase.FIRING:
             events.append(_event(watch, Phase.QUIET, alert.since))
         if alert.phase is Phase.PENDING:
             watch.first_breach = alert.since
             # A hold time of 0 has run out already.
-            if watch.rule.hold_for <= timedelta(0):
-                return events + self._enter(watch, alert.advanced(alert.since, timedelta(0)))
+            if not watch.rule.hold_for:
+                return events + self._enter(watch, alert.advanced(alert.since, timedelta(0)), now)
         if alert.phase is Phase.FIRING:
             events.append(_event(watch, Phase.FIRING, alert.since))
-        self._schedule(watch)
+        # An alert that is put off keeps its timer, which is early enough.
+        if alert.phase is not before.phase:
+            self._schedule(watch, now)
         return events
 
-    def _schedule(self, watch: Watch) -> None:
+    def _schedule(self, watch: Watch, now: datetime) -> None:
         """See to it that the alert is looked at no later than something can come due."""
-        due = watch.alert.due(watch.rule.hold_for)
-        if watch.rule.hours is not None and self._now is not None:
-            edge = watch.rule.hours.next_edge(self._now)
-            due = edge if due is None else min(due, edge)
+        rule, alert = watch.rule, watch.alert
+        if (due := alert.due(rule.hold_for)) is not None:
+            self._look_at(watch, due)
+        # Hours that begin or end change nothing where all is well, or where it fires already.
+        if rule.hours is not None and watch.breached and alert.phase is not Phase.FIRING:
+            self._look_at(watch, rule.hours.next_edge(now))
+
+    def _look_at(self, watch: Watch, at: datetime) -> None:
         # A timer that is early enough stays, whatever it was made for: signs of life that put off
         # an alert ten thousand times leave one entry in the heap, not ten thousand.
-        if due is not None and (watch.timer is None or due < watch.timer):
-            watch.timer = due
-            heapq.heappush(self._timers, (due, watch.place))
+        if watch.timer is not None and watch.timer <= at:
+            return
+        watch.timer = at
+        heapq.heappush(self._timers, (at, watch.place))
+        if len(self._timers) > 2 * len(self._watches):
+            self._timers = [(w.timer, w.place) for w in self._watches if w.timer is not None]
+            heapq.heapify(self._timers)
 
     def _next_due(self) -> datetime | None:
-        while self._timers and self._watches[self._timers[0][1]].timer != self._timers[0][0]:
-            heapq.heappop(self._timers)
-        alert = self._timers[0][0] if self._timers else None
         away = self._presence.away_from
-        return min((due for due in (alert, away) if due is not None), default=None)
+        while self._timers:
+            due, place = self._timers[0]
+            if self._watches[place].timer == due:
+                return due if away is None else min(due, away)
+            heapq.heappop(self._timers)
+        return away
 
     def _come_due(self, at: datetime) -> list[AlertEvent]:
         """Let happen what is due at `at`: presence first, since rules look at it."""
@@ -303,7 +350,7 @@ class Engine:
         watch = self._watches[place]
         watch.timer = None
         fired = watch.alert.advanced(at, watch.rule.hold_for)
-        return self._enter(watch, fired) if fired != watch.alert else self._rewatch(watch, at)
+        return self._rewatch(watch, at) if fired is watch.alert else self._enter(watch, fired, at)
 
     def _present(self, presence: PresenceState) -> list[AlertEvent]:
         before, self._presence = self._presence, presence
@@ -314,11 +361,19 @@ class Engine:
     def _rewatch(self, watch: Watch, at: datetime) -> list[AlertEvent]:
         """Look again at an alert whose rule may have begun or stopped to watch at `at`."""
         verdict = Verdict.BREACHED if watch.breached else Verdict.UNDECIDED
-        changed = watch.alert.judged(verdict, self._watched(watch.rule, at), at)
-        if changed == watch.alert:
-            self._schedule(watch)
+        alert = watch.alert.judged(verdict, self._watched(watch.rule, at), at)
+        if alert is watch.alert:
+            self._schedule(watch, at)
             return []
-        return self._enter(watch, changed)
+        return self._enter(watch, alert, at)
+
+
+def _refuse_same_names(rules: Iterable[Rule]) -> None:
+    seen = set[str]()
+    for rule in rules:
+        if rule.name in seen:
+            raise ValueError(f"two rules are called {rule.name!r}: alerts are known by that name")
+        seen.add(rule.name)
 
 
 def _watches(rule: Rule) -> Iterable[Watch]:
@@ -338,8 +393,9 @@ def _index(watches: Iterable[Watch]) -> dict[tuple[str, Quantity], list[Watch]]:
 
 
 def _key(watch: Watch) -> str:
-    rule = watch.rule
-    return rule.name if rule.condition.together else f"{rule.name}\n{watch.sensor}"
+    condition = watch.rule.condition
+    sensor = "" if condition.together else watch.sensor
+    return f"{watch.rule.name}\n{type(condition).__name__}\n{sensor}"
 
 
 def _event(watch: Watch, phase: Phase, at: datetime) -> AlertEvent:

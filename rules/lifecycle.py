@@ -42,6 +42,23 @@ class Phase(StrEnum):
     FIRING = auto()
 
 
+_NEXT = {
+    (Phase.QUIET, Verdict.BREACHED, True): Phase.PENDING,
+    (Phase.QUIET, Verdict.RENEWED, True): Phase.PENDING,
+    (Phase.PENDING, Verdict.CLEAR, True): Phase.QUIET,
+    (Phase.PENDING, Verdict.RENEWED, True): Phase.PENDING,
+    (Phase.PENDING, Verdict.BREACHED, False): Phase.QUIET,
+    (Phase.PENDING, Verdict.CLEAR, False): Phase.QUIET,
+    (Phase.PENDING, Verdict.UNDECIDED, False): Phase.QUIET,
+    (Phase.PENDING, Verdict.RENEWED, False): Phase.QUIET,
+    (Phase.FIRING, Verdict.CLEAR, True): Phase.QUIET,
+    (Phase.FIRING, Verdict.CLEAR, False): Phase.QUIET,
+    (Phase.FIRING, Verdict.RENEWED, True): Phase.PENDING,
+    (Phase.FIRING, Verdict.RENEWED, False): Phase.QUIET,
+}
+"""(phase, verdict, watched) to the next phase. What is not in it changes nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One rule watching one sensor, at one moment. Immutable: each step returns the next one."""
@@ -52,16 +69,8 @@ class Alert:
 
     def judged(self, verdict: Verdict, watched: bool, at: datetime) -> "Alert":
         """Return the alert after a judgement at `at`; call `advanced` to `at` first."""
-        match self.phase, verdict:
-            case Phase.QUIET, (Verdict.BREACHED | Verdict.RENEWED) if watched:
-                return Alert(Phase.PENDING, at)
-            case Phase.PENDING, _ if not watched:
-                return Alert(Phase.QUIET, at)
-            case ((Phase.PENDING | Phase.FIRING), Verdict.CLEAR):
-                return Alert(Phase.QUIET, at)
-            case ((Phase.PENDING | Phase.FIRING), Verdict.RENEWED):
-                return Alert(Phase.PENDING if watched else Phase.QUIET, at)
-        return self
+        phase = _NEXT.get((self.phase, verdict, watched))
+        return self if phase is None else Alert(phase, at)
 
     def due(self, hold_for: timedelta) -> datetime | None:
         """Return when it will fire if nothing happens; None if it will not."""

@@ -58,6 +58,10 @@ class PresenceState:
             return self
         return PresenceState(Presence.AWAY, self._begun(Presence.AWAY, self.away_from))
 
+    def unheard(self, gap: timedelta) -> "PresenceState":
+        """Return the same state after a `gap` in which nobody listened for anything inside."""
+        return self if self.away_from is None else replace(self, away_from=self.away_from + gap)
+
     def shifted(self, by: timedelta) -> "PresenceState":
         """Return the same state on a clock that was wrong by `by`."""
         return PresenceState(

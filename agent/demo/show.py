@@ -76,7 +76,9 @@ class Demo:
             link = Link(host, port)
             self._write_config(await link.start())
             parts.push_async_callback(link.stop)
-            ingester = await parts.enter_async_context(self._process("ingest", *self._sink(host, port)))
+            ingester = await parts.enter_async_context(
+                self._process("ingest", *self._sink(host, port))
+            )
             config = str(self._folder / "gateway.toml")
             daemon = await parts.enter_async_context(self._process("run", "--config", config))
             await self._until_up()
@@ -160,7 +162,9 @@ class Demo:
             self._tell_alerts()
             if now >= next_count:
                 next_count += COUNT_EVERY_S
-                self._say(f"  {counts.entered(self._journal)} records, {await self._stored()} stored")
+                self._say(
+                    f"  {counts.entered(self._journal)} records, {await self._stored()} stored"
+                )
             if now > over_at and not await self._unconfirmed():
                 return
             await asyncio.sleep(LOOK_EVERY_S)

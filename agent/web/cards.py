@@ -67,7 +67,8 @@ class Card:
     """Nothing was ever heard."""
     values: tuple[Value, ...]
     age: str
-    """Of the oldest number shown, or of the last sign of a sensor that tells no numbers."""
+    """Of the oldest number shown, or of the last sign of a sensor that tells no numbers; "" when
+    that was an event, which carries its own."""
     battery: str
     battery_low: bool
     old: bool
@@ -158,7 +159,10 @@ def _age(sensor: SensorStatus, say: Words) -> str:
     measured = _measured_at(sensor)
     if measured:
         return say("card.measured", ago=say.ago(min(measured)))
-    return say("card.heard", ago=say.ago(sensor.heard_at)) if sensor.heard_at else ""
+    said = [last.at for quantity, last in sensor.values.items() if quantity.is_event]
+    if sensor.heard_at is None or sensor.heard_at in said:
+        return ""
+    return say("card.heard", ago=say.ago(sensor.heard_at))
 
 
 def _battery(sensor: SensorStatus, say: Words, *, low: bool) -> str:

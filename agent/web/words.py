@@ -169,7 +169,6 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "panel.version": ("版", "Version"),
     "panel.started": ("起動", "Started"),
     "panel.json": ("すべての値（JSON）", "All values (JSON)"),
-    "panel.none": ("なし", "None"),
     "panel.never": ("まだ一度も", "Never"),
     "link.off": ("インターネットへは送らない設定です", "Set to send nothing to the cloud"),
     "link.connecting": ("インターネットへつなごうとしています", "Connecting to the cloud"),

@@ -1,0 +1,71 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from cloud_sync.set_aside import REMEMBERED, Oddity, SetAside
+from cloud_sync.store import Refused
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ODD = Oddity("g12", "5f3a9c01", "no number", "air,gateway=g12 室温=x 1\n".encode())
+
+
+def documents(folder):
+    return [
+        json.loads(line)
+        for file in sorted(folder.glob("*"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+
+
+def test_what_is_set_aside_says_when_whose_why_and_what(tmp_path):
+    SetAside(tmp_path / "aside", lambda: NOON).add([ODD])
+    assert (tmp_path / "aside" / "2026-11-23.jsonl").exists()
+    assert documents(tmp_path / "aside") == [
+        {
+            "at": "2026-11-23T12:00:00+00:00",
+            "gateway": "g12",
+            "boot": "5f3a9c01",
+            "reason": "no number",
+            "line": "air,gateway=g12 室温=x 1",
+        }
+    ]
+
+
+def test_bytes_that_are_no_text_can_be_set_aside(tmp_path):
+    SetAside(tmp_path, lambda: NOON).add([ODD._replace(line=b"\xff\n\x00")])
+    assert documents(tmp_path)[0]["line"] == "\\xff\n\x00"
+
+
+def test_what_comes_again_is_set_aside_once(tmp_path):
+    aside = SetAside(tmp_path, lambda: NOON)
+    for _ in range(3):
+        aside.add([ODD, ODD._replace(gateway="g13")])
+    assert len(documents(tmp_path)) == 2
+
+
+def test_only_so_many_are_recognised_when_they_come_again(tmp_path):
+    aside = SetAside(tmp_path, lambda: NOON)
+    aside.add([ODD])
+    aside.add([ODD._replace(line=b"%d\n" % number) for number in range(REMEMBERED)])
+    aside.add([ODD])
+    assert len(documents(tmp_path)) == REMEMBERED + 2
+
+
+def test_a_full_folder_takes_nothing_until_somebody_has_made_room(tmp_path):
+    aside = SetAside(tmp_path, lambda: NOON, max_bytes=300)
+    aside.add([ODD])
+    other = ODD._replace(gateway="g13", line=b"x" * 150)
+    for _ in range(2):
+        with pytest.raises(Refused, match=f"{tmp_path} is full.*nothing is acknowledged"):
+            aside.add([other])
+    assert len(documents(tmp_path)) == 1
+    (tmp_path / "2026-11-23.jsonl").unlink()
+    aside.add([other])
+    assert len(documents(tmp_path)) == 1
+
+
+def test_a_folder_that_cannot_be_used_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Refused, match="check who owns the folder"):
+        SetAside(tmp_path / "file", lambda: NOON).add([ODD])
