@@ -1,6 +1,7 @@
 """Brings what the pipeline made into the journal: routine readings together, the rest at once."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,6 @@ class Bookkeeper:
         self._commit_every_s = commit_every_s
         self._on_commit, self._on_tick = on_commit, on_tick
         self._urgent = asyncio.Event()
-        self._clock = clock.Clock()
         self._thread = ThreadPoolExecutor(1, "journal")
 
     def hurry(self) -> None:
@@ -48,16 +48,15 @@ class Bookkeeper:
         loop = asyncio.get_running_loop()
         next_commit, retry_s = loop.time() + self._commit_every_s, FIRST_RETRY_S
         while True:
-            await self._pause(min(TICK_S, max(0.0, next_commit - loop.time())))
+            hurried = await self._hurried(min(TICK_S, max(0.0, next_commit - loop.time())))
             self._tick()
-            if not self._urgent.is_set() and loop.time() < next_commit:
+            # Nothing is so urgent that a journal which cannot be written is tried more often.
+            if loop.time() < next_commit and (self.message or not hurried):
                 continue
-            self._urgent.clear()
             if await self._commit():
                 next_commit, retry_s = loop.time() + self._commit_every_s, FIRST_RETRY_S
             else:
-                await asyncio.sleep(retry_s)
-                retry_s = min(retry_s * 2, MAX_RETRY_S)
+                next_commit, retry_s = loop.time() + retry_s, min(retry_s * 2, MAX_RETRY_S)
 
     async def finish(self) -> None:
         """Commit what is left, and let go of the journal."""
@@ -68,15 +67,15 @@ class Bookkeeper:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.close)
         self._thread.shutdown()
 
-    async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._urgent.wait(), seconds)
-        except TimeoutError:
-            return
+    async def _hurried(self, within_s: float) -> bool:
+        """Wait, and return whether something came that must not wait."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._urgent.wait(), within_s)
+        hurried = self._urgent.is_set()
+        self._urgent.clear()
+        return hurried
 
     def _tick(self) -> None:
-        if step := self._clock.stepped():
-            self._pipeline.shift(step)
         self._pipeline.advance(clock.now())
         self._on_tick()
 
@@ -90,7 +89,7 @@ class Bookkeeper:
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            await work
+            await asyncio.wait({work})
             raise
 
     async def _write(self, commit: Commit) -> bool:
@@ -103,6 +102,8 @@ class Bookkeeper:
             self.message = str(problem)
             self._pipeline.commit_failed(commit)
             return False
+        if self.message:
+            log.info("the journal can be written again")
         self.message = ""
         self._on_commit()
         if self._pipeline.waiting >= MAX_COMMIT_READINGS:

@@ -26,7 +26,7 @@ def check(path: Path, out: TextIO, err: TextIO) -> int:
 
 def _summary(config: GatewayConfig) -> Iterator[str]:
     gateway, uplink, page = config.gateway, config.uplink, config.page
-    yield f"gateway {gateway.name}, {len(config.sensor)} sensors, {len(config.rule)} rules"
+    yield f"gateway: {gateway.name}; sensors: {len(config.sensor)}; rules: {len(config.rule)}"
     if uplink is None:
         yield "sends nothing: there is no section [uplink]"
     else:

@@ -26,13 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     command = cast("Callable[[argparse.Namespace], int]", args.command)
     try:
-        return command(args)
+        code = command(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output (`head`) has enough. Nothing more can be written, not even at exit.
+        # Whoever reads our output (`head`) has enough. Nothing more can be written, even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
     listen = command("listen", _listen, "Write down every frame that is heard, as JSON Lines.")
     listen.add_argument("--config", type=Path, help="listen as configured (else: all Bluetooth)")
-    listen.add_argument("--seconds", type=float, help="stop after so long (else: at Ctrl-C)")
+    listen.add_argument("--seconds", type=_seconds, help="stop after so long (else: at Ctrl-C)")
     listen.add_argument("--out", type=Path, help="write here (.jsonl, .jsonl.gz), not to stdout")
 
     decode = command("decode", _decode, "Turn frames on stdin into readings on stdout.")
@@ -88,6 +90,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -143,8 +155,14 @@ def _listen(args: argparse.Namespace) -> int:
         return WRONG
     from agent.listen import listen  # noqa: PLC0415
 
-    with _output(args.out) as out:
-        return listen(config, args.seconds, out, sys.stderr)
+    try:
+        with _output(args.out) as out:
+            return listen(config, args.seconds, out, sys.stderr)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        print(f"{args.out or 'stdout'} cannot be written: {problem}", file=sys.stderr)
+        return WRONG
 
 
 def _decode(args: argparse.Namespace) -> int:

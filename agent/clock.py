@@ -6,6 +6,7 @@ sets it right. The kernel knows (adjtimex: STA_UNSYNC), and CLOCK_BOOTTIME never
 
 import ctypes
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,15 +26,22 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def wall_minus_boottime() -> timedelta:
+    """Return what changes only when the wall clock is set."""
+    wall, boot = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return timedelta(microseconds=(wall - boot) // 1000)
+
+
 class Clock:
     """Notices when the wall clock steps."""
 
-    def __init__(self) -> None:
-        self._offset = _wall_minus_boottime()
+    def __init__(self, offset: Callable[[], timedelta] = wall_minus_boottime) -> None:
+        self._read_offset = offset
+        self._offset = offset()
 
     def stepped(self) -> timedelta:
         """Return how far the wall clock was set forward (or back: below 0) since the last call."""
-        offset = _wall_minus_boottime()
+        offset = self._read_offset()
         step = offset - self._offset
         if abs(step) < STEP:
             return timedelta(0)
@@ -50,8 +58,3 @@ def trusted() -> bool:
         return False
     status = int.from_bytes(timex.raw[STATUS_OFFSET : STATUS_OFFSET + 4], "little")
     return not status & STA_UNSYNC
-
-
-def _wall_minus_boottime() -> timedelta:
-    wall, boot = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return timedelta(microseconds=(wall - boot) // 1000)

@@ -9,6 +9,8 @@ from datetime import datetime
 from agent.status import TransportStatus
 from drivers.transport import Report, TransportReport, TransportState
 
+NOTIFY_TIMEOUT_S = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -46,11 +48,18 @@ class Health:
 
 
 def notify_systemd(message: str) -> None:
-    """Tell the service manager, if there is one: "READY=1", "WATCHDOG=1", "STOPPING=1"."""
+    """Tell the service manager, if there is one: "READY=1", "WATCHDOG=1", "STOPPING=1".
+
+    One that does not listen is none of our faults: if it waits for the message, it acts by itself.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        # A leading @ is an address in the abstract name space.
-        channel.connect(f"\0{address[1:]}" if address[0] == "@" else address)
-        channel.sendall(message.encode())
+        channel.settimeout(NOTIFY_TIMEOUT_S)
+        try:
+            # A leading @ is an address in the abstract name space.
+            channel.connect(f"\0{address[1:]}" if address[0] == "@" else address)
+            channel.sendall(message.encode())
+        except OSError as problem:
+            log.debug("nobody takes %s at %s: %s", message, address, problem)

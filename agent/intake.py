@@ -5,6 +5,7 @@ other.
 """
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,6 +51,7 @@ class Intake:
         """Sensor to how many frames could not be trusted since the start."""
         self.strangers = 0
         """Frames of no sensor of ours."""
+        self._faulty: set[str] = set()
         self._by_source: dict[Source, list[Sensor]] = {}
         for sensor in sensors:
             self._by_source.setdefault(sensor.device.source, []).append(sensor)
@@ -69,10 +71,20 @@ class Intake:
 
     def _decoded(self, sensor: Sensor, frame: Frame) -> Mapping[Quantity, float]:
         try:
-            return sensor.device.decode(frame)
+            return _checked(sensor.device.decode(frame))
         except DamagedFrame as problem:
             log.debug("%s: damaged frame: %s", sensor.name, problem)
         except Exception:
-            log.exception("%s: %s cannot decode %r", sensor.name, sensor.kind, frame)
+            # Told once: a radio repeats itself many times a minute.
+            if sensor.name not in self._faulty:
+                log.exception("%s: %s cannot decode %r", sensor.name, sensor.kind, frame)
+            self._faulty.add(sensor.name)
         self.damaged[sensor.name] = self.damaged.get(sensor.name, 0) + 1
         return {}
+
+
+def _checked(values: Mapping[Quantity, float]) -> Mapping[Quantity, float]:
+    for quantity, value in values.items():
+        if not isinstance(quantity, Quantity) or not math.isfinite(value):
+            raise ValueError(f"{quantity!r} = {value!r} is no quantity with a finite value")
+    return values

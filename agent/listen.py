@@ -17,7 +17,10 @@ from gateway_config.model import BleSettings, GatewayConfig
 
 
 def listen(config: GatewayConfig | None, seconds: float | None, out: TextIO, err: TextIO) -> int:
-    """Listen for so long (None: until interrupted); returns the exit code."""
+    """Listen for so long (None: until interrupted); returns the exit code.
+
+    Raises OSError if `out` cannot be written.
+    """
     found = transports(config) if config else [ble(BleSettings(), None)]
     if not found:
         print("there is nothing to listen to: the configuration has no sensor", file=err)
@@ -26,7 +29,7 @@ def listen(config: GatewayConfig | None, seconds: float | None, out: TextIO, err
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(listening.run(seconds))
     print(f"{listening.frames} frames", file=err)
-    return 0
+    return 2 if listening.failed == len(found) else 0
 
 
 class Listening:
@@ -34,18 +37,41 @@ class Listening:
 
     def __init__(self, found: Sequence[Transport], out: TextIO, err: TextIO) -> None:
         self._transports, self._out, self._err = found, out, err
-        self.frames = 0
+        self.frames = self.failed = 0
+        """How many frames were written, and how many transports cannot be listened to."""
 
     async def run(self, seconds: float | None) -> None:
-        """Write until the time is over or all transports have come to their end."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-                for transport in self._transports:
-                    group.create_task(transport.run(self._write, self._reporter(transport.name)))
+        """Write until the time is over or all transports have come to their end.
+
+        Raises OSError as soon as nothing can be written.
+        """
+        self._unwritable = asyncio.get_running_loop().create_future()
+        hearing = asyncio.gather(*(self._hear(transport) for transport in self._transports))
+        ends = {hearing, self._unwritable}
+        try:
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hearing.cancel()
+            await asyncio.wait({hearing})
+        if self._unwritable.done():
+            self._unwritable.result()
+
+    async def _hear(self, transport: Transport) -> None:
+        try:
+            await transport.run(self._write, self._reporter(transport.name))
+        except Exception as problem:  # noqa: BLE001  # the others go on
+            self.failed += 1
+            print(f"{transport.name} cannot be listened to: {problem}", file=self._err)
 
     def _write(self, frame: Frame) -> None:
-        self.frames += 1
-        print(frame_to_json(frame), file=self._out, flush=True)
+        if self._unwritable.done():
+            return
+        try:
+            print(frame_to_json(frame), file=self._out, flush=True)
+            self.frames += 1
+        except OSError as problem:
+            # Raised here, a transport would take it for a fault of its own.
+            self._unwritable.set_exception(problem)
 
     def _reporter(self, name: str) -> Report:
         def report(reported: TransportReport) -> None:

@@ -1,28 +1,27 @@
 """The command behind `satomori status`: asks the running daemon how it is doing, and prints it."""
 
 import json
+from http.client import HTTPException
 from typing import Any, TextIO
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
-from gateway_config.model import GatewayConfig
+from gateway_config.model import GatewayConfig, PageSettings
 
 TIMEOUT_S = 5.0
-ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with, not bound to
+MAX_ANSWER_BYTES = 16 << 20
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # looked up, not bound to
+"""Where a page is asked that listens on all addresses of its family."""
 
 
 def status(config: GatewayConfig, out: TextIO, err: TextIO, *, as_json: bool = False) -> int:
     """Print the status: 0 if all is well, 1 if something needs a look, 2 if nobody answers."""
-    page = config.page
-    if not page.enabled:
+    if not config.page.enabled:
         print("the page is off in the configuration, so the daemon cannot be asked", file=err)
         return 2
-    host = "127.0.0.1" if page.listen in ANY_ADDRESS else page.listen
-    url = f"http://{f'[{host}]' if ':' in host else host}:{page.port}/status.json"
+    url = _url(config.page)
     try:
-        with urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310  # the scheme is ours
-            body = json.load(answer)
-    except (URLError, OSError, ValueError) as problem:
+        body = _asked(url)
+    except (OSError, HTTPException, ValueError) as problem:
         print(
             f"no daemon answers at {url} ({problem}): does it run? "
             "`systemctl status satomori` and `journalctl -u satomori` tell",
@@ -31,6 +30,20 @@ def status(config: GatewayConfig, out: TextIO, err: TextIO, *, as_json: bool = F
         return 2
     print(json.dumps(body, ensure_ascii=False) if as_json else text(body), file=out)
     return 1 if needs_a_look(body) else 0
+
+
+def _url(page: PageSettings) -> str:
+    host = LOOPBACK.get(page.listen, page.listen)
+    return f"http://{f'[{host}]' if ':' in host else host}:{page.port}/status.json"
+
+
+def _asked(url: str) -> dict[str, Any]:
+    # No proxy: it could not reach this machine by its loopback address.
+    with build_opener(ProxyHandler({})).open(url, timeout=TIMEOUT_S) as answer:
+        body = json.loads(answer.read(MAX_ANSWER_BYTES))
+    if not isinstance(body, dict) or "gateway" not in body:
+        raise ValueError("what answers there is no Satomori")
+    return body
 
 
 def needs_a_look(body: dict[str, Any]) -> bool:
@@ -49,10 +62,14 @@ def text(body: dict[str, Any]) -> str:
     lines = [
         f"{body['gateway']} ({body['site']}), version {body['version']}, at {body['at']}",
         f"clock    {'set' if body['clock_trusted'] else 'NOT SET since power came back'}",
-        f"link     {link['state']}, {link['unconfirmed']} records unconfirmed, "
-        f"last confirmed {link['confirmed_at'] or 'never'} {link['message']}",
-        f"journal  {journal['records']} records, {journal['bytes'] / 1e6:.1f} of "
-        f"{journal['max_bytes'] / 1e6:.0f} MB {journal['message']}",
+        (
+            f"link     {link['state']}, {link['unconfirmed']} records unconfirmed, "
+            f"last confirmed {link['confirmed_at'] or 'never'} {link['message']}"
+        ),
+        (
+            f"journal  {journal['records']} records, {journal['bytes'] / 1e6:.1f} of "
+            f"{journal['max_bytes'] / 1e6:.0f} MB {journal['message']}"
+        ),
     ]
     lines += [f"{t['name']}  {t['state']} {t['message']}" for t in body["transports"]]
     lines += ["", "alerts"] if body["alerts"] else ["", "no alert is open"]

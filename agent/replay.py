@@ -6,17 +6,16 @@ same input always gives the same output: event time is the only time.
 """
 
 import csv
-import gzip
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any, TextIO
 
 from agent import site
-from drivers.capture import BadCapture, frame_from_json
+from drivers.capture import BadCapture, frame_from_json, numbered_lines
 from drivers.reading import Quantity, Reading
 from gateway_config.model import GatewayConfig
 from rules.alert import AlertEvent
@@ -24,6 +23,11 @@ from rules.engine import Engine
 
 MAX_TOLD = 20
 """Unreadable lines that are told one by one; all are counted."""
+
+COLUMNS = frozenset({"at", "sensor", "quantity", "value"})
+
+YEARS = range(1970, 2200)
+"""Of recordings. Rules reckon ahead, for which the last years of the calendar leave no room."""
 
 
 class BadRecording(Exception):
@@ -47,7 +51,10 @@ class Replay:
         self._names = {sensor.name for sensor in self.config.sensor}
 
     def events(self, path: Path, until: datetime | None) -> Iterator[AlertEvent]:
-        """Yield what is alerted, up to `until` (None: up to the last reading)."""
+        """Yield what is alerted, up to `until` (None: up to the last reading).
+
+        Raises OSError, csv.Error, BadCapture or BadRecording if the file as a whole is of no use.
+        """
         for reading in self._readings(path):
             if until is not None and reading.at > until:
                 continue
@@ -59,44 +66,48 @@ class Replay:
             yield from self.engine.advance(until)
 
     def _readings(self, path: Path) -> Iterator[Reading]:
-        with closing(_opened(path)) as file:
-            is_csv = path.name.removesuffix(".gz").endswith(".csv")
-            yield from self._from_csv(file) if is_csv else self._from_lines(file)
-
-    def _from_csv(self, file: IO[str]) -> Iterator[Reading]:
-        rows = csv.DictReader(file)
-        if missing := {"at", "sensor", "quantity", "value"} - set(rows.fieldnames or ()):
-            raise BadRecording(f"the CSV file has no column {', '.join(sorted(missing))}")
-        for row in rows:
+        lines = numbered_lines(path)
+        is_csv = path.name.removesuffix(".gz").endswith(".csv")
+        of_line = self._csv_reader(lines) if is_csv else self._of_json
+        for number, line in lines:
             try:
-                yield self._reading(row)
-            except (ValueError, TypeError) as problem:
-                self._complain(rows.line_num, problem)
+                readings = of_line(line)
+            except (ValueError, TypeError, OverflowError, RecursionError, csv.Error) as problem:
+                self._complain(number, problem)
+            else:
+                yield from readings
 
-    def _from_lines(self, lines: Iterable[str]) -> Iterator[Reading]:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield from self._of_line(line)
-                except (BadCapture, ValueError, KeyError, TypeError, RecursionError) as problem:
-                    self._complain(number, problem)
+    def _csv_reader(self, lines: Iterator[tuple[int, str]]) -> Callable[[str], list[Reading]]:
+        """Take the line of column names, and return what reads those below it.
 
-    def _of_line(self, line: str) -> list[Reading]:
+        Each line by itself, so that a quotation mark too many costs one line and not the rest.
+        """
+        _, header = next(lines, (0, ""))
+        columns = _cells(header.removeprefix("\ufeff"))  # Excel begins UTF-8 with a mark
+        if missing := COLUMNS - set(columns):
+            raise BadRecording(f"the CSV file has no column {', '.join(sorted(missing))}")
+        return lambda line: [self._reading(dict(zip(columns, _cells(line), strict=False)))]
+
+    def _of_json(self, line: str) -> list[Reading]:
         body = json.loads(line)
         if not isinstance(body, dict):
             raise TypeError("not a JSON object")
         if "transport" not in body:
             return [self._reading(body)]
+        frame = frame_from_json(line)
+        _check_year(frame.at)
         return [
             Reading(measured.sensor, quantity, value, measured.at)
-            for measured in self._intake.measured(frame_from_json(line))
+            for measured in self._intake.measured(frame)
             for quantity, value in measured.values.items()
         ]
 
     def _reading(self, row: dict[str, Any]) -> Reading:
+        if missing := COLUMNS - row.keys():
+            raise ValueError(f"it has no {', '.join(sorted(missing))}")
         at = moment(str(row["at"]), self.config.gateway.timezone)
         value = float(row["value"])
-        if not abs(value) < float("inf"):
+        if not math.isfinite(value):
             raise ValueError(f"not a finite number: {row['value']!r}")
         return Reading(str(row["sensor"]), Quantity(row["quantity"]), value, at)
 
@@ -114,11 +125,14 @@ def replay(
     try:
         for event in run.events(path, until):
             print(event_to_json(event), file=out)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, BadRecording) as problem:
+    except BrokenPipeError:
+        raise
+    except (OSError, csv.Error, BadCapture, BadRecording) as problem:
         print(f"{path} cannot be replayed: {problem}", file=err)
         return 2
     if run.unknown:
-        print(f"not in the configuration: {', '.join(sorted(run.unknown)[:MAX_TOLD])}", file=err)
+        names = ", ".join(map(repr, sorted(run.unknown)[:MAX_TOLD]))
+        print(f"not in the configuration: {names}", file=err)
     print(
         f"{run.readings} readings judged, {run.engine.late} of them too late; "
         f"{run.unreadable} lines left out",
@@ -144,10 +158,14 @@ def event_to_json(event: AlertEvent) -> str:
 def moment(text: str, zone: tzinfo) -> datetime:
     """Return the time in UTC; one without an offset is meant in `zone`. Raises ValueError."""
     at = datetime.fromisoformat(text)
+    _check_year(at)
     return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+def _check_year(at: datetime) -> None:
+    if at.year not in YEARS:
+        raise ValueError(f"the year {at.year} is not from {YEARS[0]} to {YEARS[-1]}")
+
+
+def _cells(line: str) -> list[str]:
+    return next(csv.reader([line], strict=True))

@@ -13,8 +13,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from drivers.reading import Quantity
+from rules.snapshot import load_time
 
 BATTERY_INTERVAL = timedelta(hours=1)
 BATTERY = frozenset({Quantity.BATTERY_PERCENT, Quantity.BATTERY_VOLT})
@@ -53,10 +55,10 @@ class Sampler:
         in InfluxDB: it is moved by a microsecond.
         """
         last = self.taken[sensor]
-        packet_id = values.get(Quantity.PACKET_ID)
-        if packet_id is not None and packet_id == last.packet_id:
-            return {}, at
-        last.packet_id = packet_id
+        if (packet_id := values.get(Quantity.PACKET_ID)) is not None:
+            if packet_id == last.packet_id:
+                return {}, at
+            last.packet_id = packet_id
         taken = {q: v for q, v in values.items() if self._is_due(last, sensor, q, v, at)}
         if taken:
             if last.at is not None and timedelta(0) <= last.at - at < SAME_MOMENT:
@@ -89,17 +91,25 @@ class Sampler:
                 "values": {q: [value, at.isoformat()] for q, (value, at) in taken.values.items()},
             }
             for sensor, taken in self.taken.items()
-            if taken.values
         }
         return json.dumps(dumped, ensure_ascii=False, separators=(",", ":")).encode()
 
     def load(self, dumped: bytes) -> None:
-        """Go on where `dump` was called; sensors that are gone are forgotten."""
-        for sensor, state in json.loads(dumped).items():
-            if sensor in self.taken:
-                values = {
-                    Quantity(quantity): (float(value), datetime.fromisoformat(at))
-                    for quantity, (value, at) in state["values"].items()
-                }
-                newest = max((at for _, at in values.values()), default=None)
-                self.taken[sensor] = Taken(state["packet_id"], newest, values)
+        """Go on where `dump` was called; sensors that are gone are forgotten.
+
+        Raises ValueError, and then nothing has changed, if it is no such dump.
+        """
+        try:
+            states = json.loads(dumped).items()
+            loaded = {sensor: _loaded(state) for sensor, state in states if sensor in self.taken}
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
+            raise ValueError(f"this is no dump of a sampler: {problem!r}") from problem
+        self.taken |= loaded
+
+
+def _loaded(state: dict[str, Any]) -> Taken:
+    values = {
+        Quantity(quantity): (float(value), load_time(at))
+        for quantity, (value, at) in state["values"].items()
+    }
+    return Taken(state["packet_id"], max((at for _, at in values.values()), default=None), values)

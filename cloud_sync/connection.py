@@ -9,7 +9,7 @@ message ids: the broker sends it again, or, if it forgot the session, the gatewa
 import select
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Self, cast
@@ -36,7 +36,7 @@ INBOX_BYTES = 64 << 20
 SESSION_EXPIRY_S = 7 * 86_400
 """How long the broker keeps what comes while no ingester is there."""
 
-CONNACK_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
 STEP_S = 0.5
 
@@ -51,6 +51,7 @@ class Connection:
         self._broker, self._client_id, self._protocol = broker, client_id, protocol
         self._connack: ReasonCode | None = None
         self._loss: ReasonCode | None = None
+        self._subscribing: set[int | None] = set()
         self._refused_filter: ReasonCode | None = None
         self._client = broker.client(
             client_id, protocol=protocol, session_expiry_s=SESSION_EXPIRY_S, manual_ack=True
@@ -82,14 +83,12 @@ class Connection:
             session_expiry_s=SESSION_EXPIRY_S, receive_maximum=RECEIVE_MAXIMUM
         )
         self._broker.connect(self._client, properties)
-        deadline = monotonic() + CONNACK_TIMEOUT_S
-        while self._connack is None:
-            if monotonic() > deadline:
-                raise self._broker.unanswered(self._protocol)
-            self.poll(STEP_S)
+        self._await(lambda: self._connack is not None)
         for topic_filter, qos in filters:
             options = SubscribeOptions(qos, noLocal=True) if self._protocol == 5 else None
-            self._client.subscribe(topic_filter, 0 if options else qos, options)
+            _, mid = self._client.subscribe(topic_filter, 0 if options else qos, options)
+            self._subscribing.add(mid)
+        self._await(lambda: not self._subscribing)
 
     def poll(self, timeout_s: float) -> None:
         """Do one thing that is to be done on the network, or wait for one. Raises BrokerError."""
@@ -130,6 +129,13 @@ class Connection:
         """Publish with QoS 1. A failure shows at the next `poll`."""
         self._client.publish(topic, payload, qos=1, retain=True)
 
+    def _await(self, answered: Callable[[], bool]) -> None:
+        deadline = monotonic() + ANSWER_TIMEOUT_S
+        while not answered():
+            if monotonic() > deadline:
+                raise self._broker.unanswered(self._protocol)
+            self.poll(STEP_S)
+
     def _is_readable(self) -> bool:
         sock = cast("ssl.SSLSocket | None", self._client.socket())
         if sock is None:
@@ -142,8 +148,9 @@ class Connection:
         self._connack = reason
 
     def _on_subscribe(
-        self, _c: Client, _u: Any, _m: int, reasons: list[ReasonCode], _p: Any
+        self, _c: Client, _u: Any, mid: int, reasons: list[ReasonCode], _p: Any
     ) -> None:
+        self._subscribing.discard(mid)
         self._refused_filter = next((r for r in reasons if r.is_failure), self._refused_filter)
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:

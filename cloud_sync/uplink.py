@@ -11,6 +11,7 @@ waits in memory but what is under way, because the journal is the queue.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -35,7 +36,7 @@ from cloud_sync.broker import (
 from cloud_sync.broker import Protocol as MqttProtocol
 from cloud_sync.spans import Spans
 from cloud_sync.topics import Lane, topic
-from cloud_sync.wire import Batch, Encoding, encode_batch
+from cloud_sync.wire import BadPayload, Batch, Encoding, decode_confirmed, encode_batch
 
 WINDOW = 8
 """Batches under way. Enough to fill a slow link, few enough that an alert soon gets its turn."""
@@ -90,6 +91,9 @@ class Outbox(Protocol):
         ...
 
 
+Trouble: TypeAlias = Literal["link", "silence", "refusal"]
+"""The first is over with the next connection, the others with the next confirmation."""
+
 ConfirmedBy: TypeAlias = Literal["ingester", "broker"]
 """Whose word moves the cursor. "broker" is weaker, for consumers that do not confirm."""
 
@@ -139,14 +143,13 @@ class Uplink:
     ) -> None:
         """`state` says how the gateway is doing, as JSON for the retained state topic."""
         self.link = LinkState.CONNECTING
-        self.message = ""
-        """What went wrong last and what is done about it; "" when all is well."""
         self.confirmed_at: float | None = None
         """time.monotonic() of the last confirmation."""
         self.bytes_sent = 0
         """Payload bytes since the start."""
         self._broker, self._settings, self._outbox = broker, settings, outbox
         self._state, self._retained = state, retained
+        self._trouble: dict[Trouble, str] = {}
         self._protocols = list(broker.protocols)
         self._hung_up = 0
         """How many times in a row the broker hung up on the login."""
@@ -156,6 +159,11 @@ class Uplink:
         self._position: dict[Lane, int] = {"events": 0, "readings": 0}
         self._confirm_timeout_s = CONFIRM_TIMEOUT_S
         self._next_readings = self._next_state = 0.0
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what is done about it; "" when all is well."""
+        return "; ".join(self._trouble.values())
 
     def wake(self) -> None:
         """Look at the journal again: something new may be in it."""
@@ -181,9 +189,7 @@ class Uplink:
             await asyncio.sleep(wait_s)
 
     def _next_retry(self, retry_s: float, problem: BrokerError, lasted_s: float) -> float:
-        if str(problem) != self.message:
-            log.warning("%s", problem)
-        self.message = str(problem)
+        self._complain("link", str(problem))
         if lasted_s > MAX_RETRY_S:
             return FIRST_RETRY_S
         slow = MAX_RETRY_S if isinstance(problem, BrokerRefusedError) else 0.0
@@ -262,7 +268,8 @@ class Uplink:
     def _begin(self, client: Client) -> None:
         """Start afresh: what was under way in the last session may be lost."""
         log.info("connected to %s", self._broker)
-        self.link, self.message = LinkState.ONLINE, ""
+        self.link = LinkState.ONLINE
+        self._trouble.pop("link", None)
         self._inbox.clear()
         self._rewind()
         self._next_readings = self._next_state = 0.0
@@ -272,17 +279,20 @@ class Uplink:
             _publish_all(client, self._retained.announcements())
 
     async def _talk(self, client: Client, over: "asyncio.Future[ReasonCode]") -> None:
-        while not over.done():
+        while True:
             self._wake.clear()
+            # Also when it is over: the broker may have said why.
             while self._inbox:
                 self._inbox.popleft()()
+            if over.done():
+                break
             self._look_for_silence()
             self._publish_state(client)
             self._send_what_fits(client)
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._next_wait_s())
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 it can swallow a cancellation that comes with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._next_wait_s()):
+                    await self._wake.wait()
         raise BrokerUnavailableError(f"the connection to {self._broker} was lost: {over.result()}")
 
     def _next_wait_s(self) -> float:
@@ -334,11 +344,11 @@ class Uplink:
         if all(batch.deadline > monotonic() for batch in self._under_way.values()):
             return
         who = "the ingester" if self._settings.confirmed_by == "ingester" else "the broker"
-        self.message = (
+        self._complain(
+            "silence",
             f"{who} has not confirmed what was sent {self._confirm_timeout_s:.0f} s ago: "
-            "sending it again; see whether it runs, and whether InfluxDB takes its writes"
+            "sending it again; see whether it runs, and whether InfluxDB takes its writes",
         )
-        log.warning("%s", self.message)
         self._confirm_timeout_s = min(self._confirm_timeout_s * 2, MAX_CONFIRM_TIMEOUT_S)
         self._rewind()
         self._next_readings = 0.0
@@ -349,20 +359,19 @@ class Uplink:
             return
         if reason.is_failure:
             # It stays under way until its deadline, so that it is tried again, but slowly.
-            self.message = (
+            self._complain(
+                "refusal",
                 f"{self._broker} refused a batch of {batch.lane} ({reason}): check its access "
-                f"list for {topic(self._settings.gateway, batch.lane)} and its message size limit"
+                f"list for {topic(self._settings.gateway, batch.lane)} and its message size limit",
             )
-            log.error("%s", self.message)
         elif self._settings.confirmed_by == "broker":
             self._confirm(batch.boot, batch.sequence)
 
     def _on_confirmed(self, payload: bytes) -> None:
         try:
-            boots = json.loads(payload)["boots"].items()
-            confirmed = {str(boot): Spans.parse(spans) for boot, spans in boots}
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            log.warning("a confirmation that cannot be read (%s): %r", problem, payload[:200])
+            confirmed = decode_confirmed(payload)
+        except BadPayload as problem:
+            log.warning("a confirmation that cannot be read: %s", problem)
             return
         for boot, numbers in confirmed.items():
             self._confirm(boot, numbers)
@@ -378,7 +387,14 @@ class Uplink:
         for mid in done:
             del self._under_way[mid]
         if done:
-            self._confirm_timeout_s, self.message = CONFIRM_TIMEOUT_S, ""
+            self._confirm_timeout_s = CONFIRM_TIMEOUT_S
+            self._trouble.clear()
+
+    def _complain(self, trouble: Trouble, message: str) -> None:
+        """Keep it for the page, and tell the engineer once."""
+        if self._trouble.get(trouble) != message:
+            log.warning("%s", message)
+        self._trouble[trouble] = message
 
     def _publish_state(self, client: Client) -> None:
         if monotonic() < self._next_state:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_SHOWN = 60
 """Characters of a value that are shown."""
 
+MAX_WORDS = 400
+"""Characters of what a device or a condition says about its own settings."""
+
 MAX_ENTRIES = 4
 """Entries of a list that are shown."""
 
@@ -66,6 +69,11 @@ class Mistake:
         return f"{written}: {self.problem}" + (between + self.hint if self.hint else "")
 
 
+def refusal(path: str, error: ValueError) -> Mistake:
+    """Return the mistake that a device, a condition or a rule found in its own settings."""
+    return Mistake(path, "", printable(shortened(str(error), MAX_WORDS)))
+
+
 def key_path(*keys: str | int) -> str:
     """Return the keys as TOML writes them, with dots; entries of lists are counted from 1."""
     path = ""
@@ -99,9 +107,17 @@ def shown(value: object, *, key: str = "") -> str:
 
 
 def _quoted(text: str) -> str:
-    quoted = json.dumps(text[:MAX_SHOWN] + "…" * (len(text) > MAX_SHOWN), ensure_ascii=False)
-    # What a terminal would obey rather than show is spelt out.
-    return "".join(c if c.isprintable() or c == "\u3000" else ascii(c)[1:-1] for c in quoted)
+    return printable(json.dumps(shortened(text, MAX_SHOWN), ensure_ascii=False))
+
+
+def shortened(text: str, length: int) -> str:
+    """Return the text, or its beginning and "…" if it is longer than `length` characters."""
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def printable(text: str) -> str:
+    """Return the text with all that a terminal would obey, rather than show, spelt out."""
+    return "".join(c if c.isprintable() or c == "\u3000" else ascii(c)[1:-1] for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -98,7 +98,7 @@ Host: TypeAlias = Annotated[
     str, _matching("[A-Za-z0-9._:-]{1,253}", "a host name or an address, without scheme and port")
 ]
 Adapter: TypeAlias = Annotated[str, _matching("hci[0-9]{1,2}", "an adapter such as hci0")]
-Hours: TypeAlias = Annotated[
+HoursOfDay: TypeAlias = Annotated[
     str, _matching("[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}", "hours such as 22:00-05:00")
 ]
 File: TypeAlias = Annotated[Path, Strict(False), AfterValidator(_beside_file)]
@@ -212,7 +212,7 @@ class BleSettings(Settings):
     """The Bluetooth radio; it is used when a sensor needs it."""
 
     adapter: Adapter = "hci0"
-    """Which radio, as `bluetoothctl list` and `hciconfig` name it."""
+    """Which radio, as in /sys/class/bluetooth."""
 
     scan: Literal["active", "passive"] = "active"
     """Whether sensors are asked for what they do not say by themselves, such as their battery."""
@@ -302,7 +302,7 @@ class RuleSettings(Settings):
     hold: Annotated[timedelta, duration_between("0 s", "90 d")] = timedelta(0)
     """How long it must be so before the alert fires."""
 
-    hours: Hours | None = None
+    hours: HoursOfDay | None = None
     """The hours of the day during which it judges; None: all day."""
 
     presence: Literal["home", "away"] | None = None

@@ -12,7 +12,7 @@ from typing import Any
 import rules.conditions
 from drivers.reading import Quantity
 from gateway_config.duration import duration_text
-from gateway_config.mistakes import Mistake, both, did_you_mean, shown, there_are
+from gateway_config.mistakes import Mistake, both, did_you_mean, refusal, shown, there_are
 from gateway_config.model import RuleSettings, SensorSettings, kind_name
 from gateway_config.tables import Table, TableReader
 from rules.alert import Severity
@@ -23,6 +23,9 @@ from rules.hours import Hours
 from rules.presence import Presence
 
 JUDGEABLE = frozenset(Quantity) - {Quantity.PACKET_ID}
+
+LASTING = frozenset(quantity for quantity in JUDGEABLE if not quantity.is_event)
+"""What a limit can be set for: it holds until the next reading."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,14 @@ def read_rule(reader: TableReader, at: str, table: Table, site: Site) -> Rule | 
     rule = _Rule(at, kind, settings, "sensors" if "sensors" in table else "sensor", site)
     for mistake in rule.mistakes():
         reader.note(mistake)
-    return rule.finished() if len(reader.mistakes) == before else None
+    # "all" may be none yet, while the sensors have mistakes of their own.
+    if len(reader.mistakes) > before or not rule.names:
+        return None
+    try:
+        return rule.finished()
+    except ValueError as error:
+        reader.note(refusal(at, error))
+        return None
 
 
 @dataclass(frozen=True)
@@ -148,11 +158,13 @@ class _Rule:
             if quantity is not None:
                 problem = f"{kind_name(kind)} knows by itself what it judges"
                 yield self._mistake("quantity", quantity, problem, "leave it out")
-        elif quantity not in JUDGEABLE:
+        elif quantity not in LASTING:
             measured = {each for sensor in self.sensors for each in sensor.device.measures}
-            known = sorted(measured & JUDGEABLE or JUDGEABLE)
+            known = sorted(measured & LASTING or LASTING)
             hint = both(did_you_mean(quantity or "", known), there_are(known))
             problem = "is missing" if quantity is None else "no such quantity"
+            if quantity in JUDGEABLE:
+                problem = "is over at once, so that the alert would never end"
             yield self._mistake("quantity", quantity, problem, hint)
 
     def _about_hold(self, kind: type[Condition]) -> Iterator[Mistake]:
@@ -172,12 +184,20 @@ class _Rule:
         hours, presence = self.settings.hours, self.settings.presence
         if hours is not None:
             try:
-                Hours.parse(hours, self.site.zone)
+                length = Hours.parse(hours, self.site.zone).length
             except ValueError as error:
                 yield self._mistake("hours", hours, str(error))
+            else:
+                yield from self._about_length(length)
         if presence is not None and not self.site.has_presence:
             hint = "write one, with doors and interior"
             yield self._mistake("presence", presence, "needs a section [presence]", hint)
+
+    def _about_length(self, hours: timedelta) -> Iterator[Mistake]:
+        hold = self.settings.hold
+        if hold > hours:
+            problem = f'is longer than its hours, "{duration_text(hours)}": it would never fire'
+            yield self._mistake("hold", duration_text(hold), problem)
 
     def _can_judge(self, sensor: SensorSettings) -> bool:
         if self._is_silent and sensor.device.transport == "gpio":

@@ -20,6 +20,7 @@ from gateway_config.mistakes import (
     from_pydantic,
     key_path,
     nearest,
+    refusal,
     shown,
     there_are,
     unknown,
@@ -116,7 +117,7 @@ class TableReader:
         try:
             made: object = cls(**values)
         except ValueError as error:
-            self.note(Mistake(at, "", str(error)))
+            self.note(refusal(at, error))
             return None
         return made
 

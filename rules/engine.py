@@ -170,8 +170,8 @@ class Engine:
         """Let event time pass without a reading, so that what is due can happen."""
         events: list[AlertEvent] = []
         if self._now is None:
-            self._now = to
             self._begin(to)
+            self._now = to
         while (due := self._next_due()) is not None and due <= to:
             self._now = max(self._now, due)
             events += self._come_due(due)
@@ -236,7 +236,7 @@ class Engine:
     def _load(self, snapshot: Snapshot, listening_from: datetime | None) -> None:
         if snapshot["now"] is None:
             return
-        self._now = now = load_time(snapshot["now"])
+        now = load_time(snapshot["now"])
         self.late = int(snapshot["late"])
         values = {(sensor, Quantity(q)): float(v) for sensor, q, v in snapshot["values"]}
         self._values = {key: v for key, v in values.items() if key[0] in self._followed}
@@ -247,6 +247,7 @@ class Engine:
             self._presence = load_presence(snapshot["presence"]).unheard(resumed_at - now)
         for watch in self._watches:
             self._load_watch(watch, snapshot["watches"], now, resumed_at)
+        self._now = resumed_at
         if listening_from < now:
             self.shift(listening_from - now)
 

@@ -12,7 +12,7 @@ quiet_s, later every LONGEST_QUIET_S. Nothing is queued here.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from time import monotonic
@@ -34,15 +34,16 @@ LONGEST_QUIET_S: Final = 900.0
 LONGEST_PAUSE_S: Final = 60.0
 """Attempts are at most this far apart while there is no adapter, bluetoothd or D-Bus."""
 
-BTHOME: Final = OrPattern(0, AdvertisementDataType.SERVICE_DATA_UUID16, b"\xd2\xfc")
-"""Service data of 0xFCD2, least significant byte first as on the air. https://bthome.io/format/"""
-
-SWITCHBOT: Final = (
+PASSIVE_PATTERNS: Final = (
+    OrPattern(0, AdvertisementDataType.SERVICE_DATA_UUID16, b"\xd2\xfc"),
     OrPattern(0, AdvertisementDataType.SERVICE_DATA_UUID16, b"\x3d\xfd"),
     OrPattern(0, AdvertisementDataType.MANUFACTURER_SPECIFIC_DATA, b"\x69\x09"),
 )
-"""Service data of 0xFD3D and manufacturer data of 0x0969 (Woan Technology). The service data is in
-the scan response, which a passive scan does not ask for: what needs it needs an active scan.
+"""What a passive scan listens for: service data of BTHome (0xFCD2) and SwitchBot (0xFD3D), and
+SwitchBot's manufacturer data (0x0969, Woan Technology), least significant byte first as on the air.
+
+SwitchBot sends its service data in the scan response, which a passive scan does not ask for: a
+device that needs both needs an active scan. https://bthome.io/format/ and
 https://github.com/OpenWonderLabs/SwitchBotAPI-BLE"""
 
 _NO_RSSI: Final = -127
@@ -66,7 +67,6 @@ class BleTransport:
         *,
         adapter: str = "hci0",
         scan: Literal["active", "passive"] = "active",
-        or_patterns: Sequence[OrPattern] = (BTHOME, *SWITCHBOT),
         quiet_s: float = 90.0,
         retry_s: float = 1.0,
         start_s: float = 15.0,
@@ -79,9 +79,9 @@ class BleTransport:
             now: Gives the time that frames are stamped with.
             adapter: The adapter's name in `bluetoothctl list` and /sys/class/bluetooth.
             scan: An active scan asks devices for their scan response, and hears every repetition. A
-                passive one spares their batteries, but is told of changes only, so that a sensor
-                that repeats itself seems silent; bluetoothd has to run with --experimental.
-            or_patterns: What a passive scan listens for, at most 16; an active one hears everybody.
+                passive one spares their batteries, but hears PASSIVE_PATTERNS only, and of those
+                only changes, so that a sensor that repeats itself seems silent; bluetoothd has to
+                run with --experimental.
             quiet_s: So long without an advertisement from anybody raises suspicion.
             retry_s: Pause before the first attempt to recover from an error; it grows.
             start_s: So long may bluetoothd take to start a scan, or to switch the adapter.
@@ -96,7 +96,7 @@ class BleTransport:
         # A filter of any kind makes BlueZ 5.82 scan without pauses: without one it was deaf for 5 s
         # of every 15 s. Filtering by service would lose devices that send only service data.
         self._bluez = BlueZScannerArgs(
-            adapter=adapter, filters={"RSSI": -127}, or_patterns=list(or_patterns)
+            adapter=adapter, filters={"RSSI": -127}, or_patterns=list(PASSIVE_PATTERNS)
         )
         self._quiet_s = quiet_s
         self._start_s = start_s

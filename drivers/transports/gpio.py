@@ -17,6 +17,7 @@ from gpiozero import BadPinFactory, DigitalInputDevice, OutputDevice
 from drivers.device import PinInput
 from drivers.frame import PinChange
 from drivers.transport import Emit, Report, TransportReport, TransportState
+from drivers.transports.changes import only_changes
 
 RETRY_S = 60.0
 """A pin that could not be opened is tried this often. Mending it takes a person."""
@@ -94,6 +95,7 @@ class GpioTransport:
         A pin that cannot be opened makes the transport BROKEN; the others are watched all the same,
         and it is tried again every retry_s.
         """
+        report = only_changes(report)
         report(TransportReport(TransportState.STARTING))
         watched: list[_WatchedPin] = []
         missing = self._open(self._inputs, watched, emit, report)

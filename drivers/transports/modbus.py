@@ -21,6 +21,7 @@ from pymodbus.pdu import ModbusPDU
 from drivers.device import Bus, ModbusDevice, Poll
 from drivers.frame import Registers
 from drivers.transport import Emit, Report, TransportReport, TransportState
+from drivers.transports.changes import only_changes
 from drivers.transports.port import (
     FIRST_RETRY_S,
     PORT_FAULTS,
@@ -28,7 +29,6 @@ from drivers.transports.port import (
     PortError,
     find_port,
     keep_open,
-    only_changes,
     open_port,
     port_error,
 )

@@ -96,19 +96,6 @@ def port_error(verb: str, path: str, error: Exception) -> PortError:
     return PortError(f"Could not {verb} the serial port {path}: {reason}. {advice}")
 
 
-def only_changes(report: Report) -> Report:
-    """Return a Report that leaves out what would only repeat the report before."""
-    last: TransportReport | None = None
-
-    def passed_on(new: TransportReport) -> None:
-        nonlocal last
-        if new != last:
-            last = new
-            report(new)
-
-    return passed_on
-
-
 async def keep_open(
     hear: Callable[[], Awaitable[None]],
     report: Report,

@@ -13,13 +13,13 @@ from typing import Any, Self
 from drivers.device import Bus
 from drivers.frame import SerialFrame
 from drivers.transport import Emit, Report, TransportReport, TransportState
+from drivers.transports.changes import only_changes
 from drivers.transports.port import (
     FIRST_RETRY_S,
     PORT_FAULTS,
     SLOWEST_RETRY_S,
     PortError,
     keep_open,
-    only_changes,
     open_port,
     port_error,
 )

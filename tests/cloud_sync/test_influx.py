@@ -128,7 +128,7 @@ def test_the_store_says_when_it_wants_to_be_asked_again(store, influx_bucket, st
     influx_bucket.answer(status)
     with pytest.raises(Unavailable) as caught:
         store.write(LINE)
-    assert caught.value.retry_after_s == 7.0
+    assert caught.value.retry_after_s == 1.0
 
 
 def test_a_bucket_that_does_not_exist_is_named(influx_bucket):

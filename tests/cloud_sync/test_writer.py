@@ -210,7 +210,7 @@ def test_an_outage_of_influx_costs_time_only(influx_bucket, tmp_path):
     with closing(InfluxStore(influx_bucket.url, bucket=influx_bucket.name)) as store:
         writer(store, tmp_path).write(pieces(line(1)), pauses)
     assert len(pauses) == 1
-    assert pauses[0] >= 7
+    assert pauses[0] >= 1.5
     assert len(influx_bucket.rows("air")) == 1
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
@@ -15,12 +15,13 @@ from bleak.exc import BleakDBusError, BleakError
 from dbus_fast import Variant
 from dbus_fast.errors import DBusError
 
-from drivers.frame import Advertisement, Frame
+from drivers.frame import Advertisement
 from drivers.transport import TransportReport, TransportState
 from drivers.transports.ble import BleTransport
 from drivers.transports.ble_repair import Repair, RepairLadder, explain, power_cycle
 from tests.fakes.bluez import FakeBluez
 from tests.fakes.dbus import DbusDaemon, private_dbus_daemon
+from tests.fakes.listener import Listener
 
 DOOR = "A4:C1:38:00:00:01"
 STRANGER = "66:55:44:33:22:11"
@@ -34,60 +35,22 @@ QUICK: dict[str, Any] = {"quiet_s": 0.1, "retry_s": 0.02, "start_s": 1.0, "stop_
 """Suspicious after a tenth of a second, so that faults are noticed within a test."""
 
 
-class Listener:
-    """Runs a transport, and remembers what it said."""
+async def next_report(heard: Listener, state: TransportState, words: str = "") -> str:
+    """Wait for the next report of a state that contains these words, and return its message."""
+    seen = len(heard.reports)
 
-    def __init__(self, transport: BleTransport) -> None:
-        self.transport = transport
-        self.frames: list[Frame] = []
-        self.reports: list[TransportReport] = []
-        self._changed = asyncio.Event()
+    def messages() -> list[str]:
+        new = heard.reports[seen:]
+        return [r.message for r in new if r.state is state and words in r.message]
 
-    def emit(self, frame: Frame) -> None:
-        self.frames.append(frame)
-        self._changed.set()
-
-    def report(self, report: TransportReport) -> None:
-        self.reports.append(report)
-        self._changed.set()
-
-    def went_through(self, *states: TransportState) -> bool:
-        """Whether these states were reported in this order, perhaps with others in between."""
-        told = iter([report.state for report in self.reports])
-        return all(state in told for state in states)
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not holds():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def until_state(self, state: TransportState, words: str = "") -> str:
-        """Wait for the next report of a state that contains these words, and return its message."""
-        seen = len(self.reports)
-
-        def found() -> list[str]:
-            new = self.reports[seen:]
-            return [r.message for r in new if r.state is state and words in r.message]
-
-        await self.until(lambda: bool(found()))
-        return found()[0]
-
-    async def until_frames(self, count: int) -> list[Frame]:
-        await self.until(lambda: len(self.frames) >= count)
-        return self.frames
+    await heard.until(lambda: bool(messages()))
+    return messages()[0]
 
 
-@asynccontextmanager
-async def listening(transport: BleTransport) -> AsyncIterator[Listener]:
-    listener = Listener(transport)
-    task = asyncio.create_task(transport.run(listener.emit, listener.report))
-    try:
-        yield listener
-    finally:
-        task.cancel()
-        result = await asyncio.gather(task, return_exceptions=True)
-        assert isinstance(result[0], asyncio.CancelledError), result[0]
+def went_through(heard: Listener, *states: TransportState) -> bool:
+    """Whether these states were reported in this order, perhaps with others in between."""
+    told = iter(heard.states)
+    return all(state in told for state in states)
 
 
 @asynccontextmanager
@@ -150,7 +113,7 @@ def ble(addresses: frozenset[str] | None = frozenset({DOOR}), **settings: Any) -
 
 
 async def test_a_known_device_is_heard_with_all_it_sends(bluez: FakeBluez) -> None:
-    async with listening(ble()) as listener:
+    async with Listener(ble()) as heard:
         await bluez.scanning()
         bluez.advertise(
             DOOR,
@@ -159,7 +122,8 @@ async def test_a_known_device_is_heard_with_all_it_sends(bluez: FakeBluez) -> No
             name="front",
             rssi=-71,
         )
-        assert await listener.until_frames(1) == [
+        await heard.until_frames(1)
+        assert heard.frames == [
             Advertisement(
                 address=DOOR,
                 manufacturer_data={0x0969: b"\x01\x02"},
@@ -172,47 +136,49 @@ async def test_a_known_device_is_heard_with_all_it_sends(bluez: FakeBluez) -> No
 
 
 async def test_a_stranger_is_counted_but_not_let_through(bluez: FakeBluez) -> None:
-    async with listening(ble()) as listener:
+    transport = ble()
+    async with Listener(transport) as heard:
         await bluez.scanning()
         bluez.advertise(STRANGER, service_data=OPEN)
         bluez.advertise(STRANGER, service_data=OPEN)
         bluez.advertise(DOOR, service_data=OPEN)
-        frames = await listener.until_frames(1)
-    assert [frame.source for frame in frames] == [("ble", DOOR)]
-    assert listener.transport.strangers == 2
+        await heard.until_frames(1)
+    assert [frame.source for frame in heard.frames] == [("ble", DOOR)]
+    assert transport.strangers == 2
 
 
 async def test_a_stranger_shows_that_the_radio_works(bluez: FakeBluez) -> None:
-    async with listening(ble()) as listener:
+    async with Listener(ble()) as heard:
         await bluez.scanning()
         bluez.advertise(STRANGER)
-        await listener.until_state(HEARING)
-    assert listener.reports == [TransportReport(STARTING), TransportReport(HEARING)]
+        await next_report(heard, HEARING)
+    assert heard.reports == [TransportReport(STARTING), TransportReport(HEARING)]
 
 
 async def test_without_a_list_everybody_is_let_through(bluez: FakeBluez) -> None:
-    async with listening(ble(None)) as listener:
+    async with Listener(ble(None)) as heard:
         await bluez.scanning()
         bluez.advertise(STRANGER)
         bluez.advertise(DOOR)
-        frames = await listener.until_frames(2)
-    assert [frame.source for frame in frames] == [("ble", STRANGER), ("ble", DOOR)]
+        await heard.until_frames(2)
+    assert [frame.source for frame in heard.frames] == [("ble", STRANGER), ("ble", DOOR)]
 
 
 async def test_a_device_that_repeats_itself_is_heard_each_time(bluez: FakeBluez) -> None:
-    async with listening(ble()) as listener:
+    async with Listener(ble()) as heard:
         await bluez.scanning()
         for _ in range(3):
             bluez.advertise(DOOR, service_data=OPEN)
-        frames = await listener.until_frames(3)
-    assert frames[0] == frames[1] == frames[2]
+        await heard.until_frames(3)
+    assert heard.frames[0] == heard.frames[1] == heard.frames[2]
 
 
 async def test_an_unknown_signal_strength_is_none(bluez: FakeBluez) -> None:
-    async with listening(ble()) as listener:
+    async with Listener(ble()) as heard:
         await bluez.scanning()
         bluez.advertise(DOOR, service_data=OPEN, rssi=127)
-        (frame,) = await listener.until_frames(1)
+        await heard.until_frames(1)
+    (frame,) = heard.frames
     assert isinstance(frame, Advertisement)
     assert frame.rssi_dbm is None
 
@@ -221,22 +187,22 @@ async def test_old_data_is_not_heard_again_when_the_adapter_is_switched_off(
     bluez: FakeBluez,
 ) -> None:
     window = "A4:C1:38:00:00:02"
-    async with listening(ble(frozenset({DOOR, window}))) as listener:
+    async with Listener(ble(frozenset({DOOR, window}))) as heard:
         await bluez.scanning()
         bluez.advertise(DOOR, service_data=OPEN)
         bluez.advertise(window, service_data=OPEN)
-        await listener.until_frames(2)
+        await heard.until_frames(2)
         bluez.power(False)
         bluez.misreport(window, RSSI=Variant("n", -60))  # shows that all before it was read
-        frames = await listener.until_frames(3)
-    assert [frame.source[1] for frame in frames] == [DOOR, window, window]
+        await heard.until_frames(3)
+    assert [frame.source[1] for frame in heard.frames] == [DOOR, window, window]
 
 
 # ---- how it is asked for ----
 
 
 async def test_an_active_scan_filters_by_strength_but_never_by_service(bluez: FakeBluez) -> None:
-    async with listening(ble()):
+    async with Listener(ble()):
         await bluez.scanning()
     assert bluez.filter["RSSI"] == -127
     assert "UUIDs" not in bluez.filter
@@ -244,112 +210,112 @@ async def test_an_active_scan_filters_by_strength_but_never_by_service(bluez: Fa
 
 
 async def test_a_passive_scan_hears_bthome_and_switchbot_only(bluez: FakeBluez) -> None:
-    async with listening(ble(None, scan="passive")) as listener:
+    async with Listener(ble(None, scan="passive")) as heard:
         await bluez.scanning()
         assert bluez.advertise("A4:C1:38:00:00:01", service_data={0xFCD2: b"\x40\x01\x61"})
         assert bluez.advertise("A4:C1:38:00:00:02", service_data={0xFD3D: b"d\x00\x64"})
         assert bluez.advertise("A4:C1:38:00:00:03", manufacturer_data={0x0969: b"\x01"})
         assert not bluez.advertise("A4:C1:38:00:00:04", manufacturer_data={0x004C: b"\x01"})
-        frames = await listener.until_frames(3)
-    assert [frame.source[1][-1] for frame in frames] == ["1", "2", "3"]
+        await heard.until_frames(3)
+    assert [frame.source[1][-1] for frame in heard.frames] == ["1", "2", "3"]
     assert "StartDiscovery" not in bluez.calls
     assert "UnregisterMonitor" in bluez.calls
 
 
 async def test_the_adapter_is_the_one_asked_for(bluez: FakeBluez) -> None:
     bluez.add_adapter("hci1")
-    async with listening(ble(adapter="hci1")) as listener:
+    async with Listener(ble(adapter="hci1")) as heard:
         await bluez.scanning()
         assert not bluez.advertise(DOOR, adapter="hci0")
         assert bluez.advertise(DOOR, adapter="hci1")
-        await listener.until_frames(1)
+        await heard.until_frames(1)
 
 
 # ---- faults ----
 
 
 async def test_a_scan_that_hears_is_left_alone(bluez: FakeBluez) -> None:
-    async with listening(ble(quiet_s=0.3)) as listener, beacon(bluez):
-        await listener.until_frames(40)
+    async with Listener(ble(quiet_s=0.3)) as heard, beacon(bluez):
+        await heard.until_frames(40)
     assert bluez.starts == 1
-    assert listener.reports == [TransportReport(STARTING), TransportReport(HEARING)]
+    assert heard.reports == [TransportReport(STARTING), TransportReport(HEARING)]
 
 
 async def test_a_scan_that_went_deaf_is_started_anew(bluez: FakeBluez) -> None:
-    async with listening(ble(**QUICK)) as listener, beacon(bluez):
-        await listener.until_state(HEARING)
+    async with Listener(ble(**QUICK)) as heard, beacon(bluez):
+        await next_report(heard, HEARING)
         bluez.deaf = True
-        message = await listener.until_state(SILENT)
+        message = await next_report(heard, SILENT)
         await bluez.scanning(starts=bluez.starts + 1)
         bluez.deaf = False
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "nothing heard from any device since 2026-11-24 03:1" in message
     assert "restarting the scan (try 1)" in message
-    assert listener.went_through(STARTING, HEARING, SILENT, HEARING)
-    assert not listener.went_through(BROKEN)
+    assert went_through(heard, STARTING, HEARING, SILENT, HEARING)
+    assert not went_through(heard, BROKEN)
 
 
 async def test_an_adapter_that_stays_deaf_is_switched_off_and_on(bluez: FakeBluez) -> None:
-    async with listening(ble(**QUICK)) as listener:
-        await listener.until_state(SILENT, "(try 2)")
+    async with Listener(ble(**QUICK)) as heard:
+        await next_report(heard, SILENT, "(try 2)")
         assert "Set" not in bluez.calls
-        await listener.until_state(SILENT, "switching hci0 off and on (try 3)")
+        await next_report(heard, SILENT, "switching hci0 off and on (try 3)")
         await bluez.scanning(starts=4)
         assert bluez.calls.count("Set") == 2
         assert bluez.powered()
 
 
 async def test_repairs_grow_rarer_while_nothing_is_heard(bluez: FakeBluez) -> None:
-    async with listening(ble(**QUICK | {"quiet_s": 0.05})) as listener:
-        await listener.until_state(SILENT, "(try 3)")
+    async with Listener(ble(**QUICK | {"quiet_s": 0.05})) as heard:
+        await next_report(heard, SILENT, "(try 3)")
         third_s = monotonic()
-        await listener.until_state(SILENT, "(try 4)")
+        await next_report(heard, SILENT, "(try 4)")
     assert monotonic() - third_s >= 0.1
 
 
 async def test_after_something_was_heard_repairs_begin_from_the_start(bluez: FakeBluez) -> None:
-    async with listening(ble(**QUICK)) as listener:
-        await listener.until_state(SILENT, "(try 2)")
+    async with Listener(ble(**QUICK)) as heard:
+        await next_report(heard, SILENT, "(try 2)")
         async with beacon(bluez):
-            await listener.until_state(HEARING)
-        await listener.until_state(SILENT, "(try 1)")
+            await next_report(heard, HEARING)
+        await next_report(heard, SILENT, "(try 1)")
 
 
 async def test_an_adapter_switched_off_is_reported_and_switched_on_again(bluez: FakeBluez) -> None:
-    async with listening(ble(**QUICK)) as listener, beacon(bluez):
-        await listener.until_state(HEARING)
+    async with Listener(ble(**QUICK)) as heard, beacon(bluez):
+        await next_report(heard, HEARING)
         bluez.power(False)
-        message = await listener.until_state(BROKEN)
-        await listener.until_state(HEARING)
+        message = await next_report(heard, BROKEN)
+        await next_report(heard, HEARING)
     assert "hci0 is switched off; `bluetoothctl power on`" in message
-    assert listener.went_through(STARTING, HEARING, SILENT, BROKEN, HEARING)
+    assert went_through(heard, STARTING, HEARING, SILENT, BROKEN, HEARING)
 
 
 async def test_an_adapter_that_was_unplugged_is_used_when_it_is_back(bluez: FakeBluez) -> None:
-    async with listening(ble(**QUICK)) as listener, beacon(bluez):
-        await listener.until_state(HEARING)
+    async with Listener(ble(**QUICK)) as heard, beacon(bluez):
+        await next_report(heard, HEARING)
         bluez.remove_adapter()
-        message = await listener.until_state(BROKEN)
+        message = await next_report(heard, BROKEN)
         bluez.add_adapter()
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "there is no adapter hci0; plug it in" in message
-    assert listener.went_through(STARTING, HEARING, SILENT, BROKEN, HEARING)
+    assert went_through(heard, STARTING, HEARING, SILENT, BROKEN, HEARING)
 
 
 @pytest.mark.parametrize("scan", ["active", "passive"])
 async def test_bluetoothd_may_be_restarted(bluez: FakeBluez, daemon: DbusDaemon, scan: str) -> None:
     async with AsyncExitStack() as stack:
-        listener = await stack.enter_async_context(listening(ble(scan=scan, **QUICK)))
+        heard = await stack.enter_async_context(Listener(ble(scan=scan, **QUICK)))
         async with beacon(bluez):
-            await listener.until_state(HEARING)
+            await next_report(heard, HEARING)
         await bluez.stop()
-        message = await listener.until_state(BROKEN)
+        message = await next_report(heard, BROKEN)
         restarted = await stack.enter_async_context(FakeBluez(daemon.address))
         restarted.add_adapter()
         await stack.enter_async_context(beacon(restarted))
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "bluetoothd does not run; start it: `sudo systemctl start bluetooth`" in message
-    assert listener.went_through(STARTING, HEARING, SILENT, BROKEN, HEARING)
+    assert went_through(heard, STARTING, HEARING, SILENT, BROKEN, HEARING)
 
 
 @pytest.mark.parametrize("scan", ["active", "passive"])
@@ -357,90 +323,90 @@ async def test_d_bus_may_be_restarted(
     no_leftovers: None, bluez: FakeBluez, daemon: DbusDaemon, scan: str
 ) -> None:
     async with AsyncExitStack() as stack:
-        listener = await stack.enter_async_context(listening(ble(scan=scan, **QUICK)))
+        heard = await stack.enter_async_context(Listener(ble(scan=scan, **QUICK)))
         async with beacon(bluez):
-            await listener.until_state(HEARING)
+            await next_report(heard, HEARING)
         daemon.kill()
-        message = await listener.until_state(BROKEN)
+        message = await next_report(heard, BROKEN)
         daemon.start()
         restarted = await stack.enter_async_context(FakeBluez(daemon.address))
         restarted.add_adapter()
         await stack.enter_async_context(beacon(restarted))
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "D-Bus cannot be reached" in message
-    assert listener.went_through(STARTING, HEARING, SILENT, BROKEN, HEARING)
+    assert went_through(heard, STARTING, HEARING, SILENT, BROKEN, HEARING)
 
 
 async def test_a_gateway_may_start_before_bluetoothd(daemon: DbusDaemon) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(forget_bus)
-        listener = await stack.enter_async_context(listening(ble(**QUICK)))
-        await listener.until_state(BROKEN, "bluetoothd does not run")
+        heard = await stack.enter_async_context(Listener(ble(**QUICK)))
+        await next_report(heard, BROKEN, "bluetoothd does not run")
         bluez = await stack.enter_async_context(FakeBluez(daemon.address))
-        await listener.until_state(BROKEN, "there is no adapter hci0")
+        await next_report(heard, BROKEN, "there is no adapter hci0")
         bluez.add_adapter()
         await bluez.scanning()
         bluez.advertise(DOOR)
-        await listener.until_state(HEARING)
-    assert listener.went_through(STARTING, BROKEN, HEARING)
+        await next_report(heard, HEARING)
+    assert went_through(heard, STARTING, BROKEN, HEARING)
 
 
 async def test_a_scan_that_is_refused_is_tried_again(bluez: FakeBluez) -> None:
     bluez.refusal = DBusError("org.bluez.Error.Failed", "Operation failed")
-    async with listening(ble(retry_s=0.02)) as listener:
-        message = await listener.until_state(BROKEN)
+    async with Listener(ble(retry_s=0.02)) as heard:
+        message = await next_report(heard, BROKEN)
         bluez.refusal = None
-        await listener.until_state(STARTING)
+        await next_report(heard, STARTING)
         bluez.advertise(DOOR)
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "bluetoothd refuses; `journalctl -u bluetooth` may tell why" in message
-    assert listener.went_through(STARTING, BROKEN, STARTING, HEARING)
+    assert went_through(heard, STARTING, BROKEN, STARTING, HEARING)
 
 
 async def test_a_second_trouble_is_not_taken_for_the_first(bluez: FakeBluez) -> None:
     """Two attempts that failed yesterday do not make today's first one the third."""
     failed = DBusError("org.bluez.Error.Failed", "Operation failed")
-    async with listening(ble(**QUICK)) as listener:
+    async with Listener(ble(**QUICK)) as heard:
         bluez.refusal = failed
         await bluez.called("StartDiscovery", times=2)
         bluez.refusal = None
-        await listener.until_state(STARTING)
+        await next_report(heard, STARTING)
         bluez.refusal = failed
-        await listener.until_state(BROKEN)
+        await next_report(heard, BROKEN)
         await bluez.called("StartDiscovery", times=bluez.calls.count("StartDiscovery") + 1)
     assert "Set" not in bluez.calls
 
 
 async def test_the_same_trouble_is_reported_once(bluez: FakeBluez) -> None:
     bluez.refusal = DBusError("org.bluez.Error.Failed", "Operation failed")
-    async with listening(ble(retry_s=0.001)) as listener:
-        await listener.until_state(BROKEN)
+    async with Listener(ble(retry_s=0.001)) as heard:
+        await next_report(heard, BROKEN)
         bluez.refusal = DBusError("org.bluez.Error.InProgress", "Operation already in progress")
-        await listener.until_state(BROKEN, "busy")
+        await next_report(heard, BROKEN, "busy")
         await bluez.called("StartDiscovery", times=bluez.calls.count("StartDiscovery") + 4)
-    assert [report.state for report in listener.reports] == [STARTING, BROKEN, BROKEN]
+    assert [report.state for report in heard.reports] == [STARTING, BROKEN, BROKEN]
 
 
 async def test_a_bluetoothd_that_hangs_is_not_waited_for(bluez: FakeBluez) -> None:
     bluez.unanswered = {"StartDiscovery"}
-    async with listening(ble(start_s=0.1, retry_s=0.02)) as listener:
-        message = await listener.until_state(BROKEN)
+    async with Listener(ble(start_s=0.1, retry_s=0.02)) as heard:
+        message = await next_report(heard, BROKEN)
         bluez.unanswered = set()
         await bluez.scanning()
         bluez.advertise(DOOR)
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "bluetoothd does not answer; restart it" in message
 
 
 async def test_a_scan_that_cannot_be_stopped_is_ended_by_switching_off(bluez: FakeBluez) -> None:
     """bluetoothd takes the old scan for running still, and so refuses a new one."""
     bluez.unanswered = {"StopDiscovery"}
-    async with listening(ble(**QUICK)) as listener:
-        await listener.until_state(SILENT)
-        message = await listener.until_state(BROKEN)
+    async with Listener(ble(**QUICK)) as heard:
+        await next_report(heard, SILENT)
+        message = await next_report(heard, BROKEN)
         await bluez.scanning(starts=2)
         bluez.advertise(DOOR)
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "hci0 is busy" in message
     assert bluez.calls.count("Set") == 2
 
@@ -448,16 +414,16 @@ async def test_a_scan_that_cannot_be_stopped_is_ended_by_switching_off(bluez: Fa
 async def test_garbage_from_bluetoothd_does_no_harm(
     bluez: FakeBluez, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with listening(ble(None)) as listener:
+    async with Listener(ble(None)) as heard:
         await bluez.scanning()
         bluez.advertise(STRANGER, service_data=OPEN)
-        await listener.until_frames(1)
+        await heard.until_frames(1)
         bluez.misreport(STRANGER, ServiceData=Variant("as", ["not", "a", "mapping"]))
         bluez.misreport(STRANGER, Address=Variant("u", 7), RSSI=Variant("s", "loud"))
         bluez.misreport("00:00:00:00:00:00", RSSI=Variant("n", -50))
         bluez.advertise(DOOR, service_data=OPEN)
-        frames = await listener.until_frames(2)
-    assert frames[-1].source == ("ble", DOOR)
+        await heard.until_frames(2)
+    assert heard.frames[-1].source == ("ble", DOOR)
     assert "has no attribute 'items'" in caplog.text
 
 
@@ -465,10 +431,10 @@ async def test_garbage_from_bluetoothd_does_no_harm(
 
 
 async def test_a_cancelled_transport_stops_the_scan(bluez: FakeBluez) -> None:
-    async with listening(ble()) as listener:
+    async with Listener(ble()) as heard:
         await bluez.scanning()
         bluez.advertise(DOOR)
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
     assert "StopDiscovery" in bluez.calls
 
 
@@ -476,10 +442,10 @@ async def test_a_cancelled_transport_does_not_wait_for_a_hanging_bluetoothd(
     bluez: FakeBluez,
 ) -> None:
     bluez.unanswered = {"StopDiscovery"}
-    async with listening(ble(stop_s=0.05)) as listener:
+    async with Listener(ble(stop_s=0.05)) as heard:
         await bluez.scanning()
         bluez.advertise(DOOR)
-        await listener.until_state(HEARING)
+        await next_report(heard, HEARING)
         cancelled_s = monotonic()
     assert "StopDiscovery" in bluez.calls
     assert monotonic() - cancelled_s < 2
@@ -488,8 +454,8 @@ async def test_a_cancelled_transport_does_not_wait_for_a_hanging_bluetoothd(
 async def test_a_transport_can_be_cancelled_while_it_waits_to_try_again(
     daemon: DbusDaemon,
 ) -> None:
-    async with listening(ble(retry_s=60)) as listener:
-        await listener.until_state(BROKEN)
+    async with Listener(ble(retry_s=60)) as heard:
+        await next_report(heard, BROKEN)
     await forget_bus()
 
 

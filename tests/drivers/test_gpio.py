@@ -135,6 +135,24 @@ async def test_without_a_pin_library_it_says_what_to_install_and_tries_again() -
     gpiozero.Device.pin_factory = None
 
 
+async def test_what_is_still_wrong_when_tried_again_is_told_once(
+    pins: MockFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts, fifth = [], asyncio.Event()
+
+    def counted(device: Any, pin: int) -> None:
+        attempts.append(pin)
+        if len(attempts) == 5:
+            fifth.set()
+        MockFactory.reserve_pins(pins, device, pin)
+
+    with gpiozero.LED(17):
+        monkeypatch.setattr(pins, "reserve_pins", counted)
+        async with Listener(transport(DOOR, retry_s=0.01)) as heard:
+            await asyncio.wait_for(fifth.wait(), 5)
+            assert heard.states == [STARTING, BROKEN]
+
+
 async def test_stopping_gives_the_pins_back(pins: MockFactory) -> None:
     async with Listener(transport(DOOR)) as heard:
         await heard.until_frames(1)

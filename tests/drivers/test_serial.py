@@ -64,6 +64,16 @@ async def test_without_a_separator_a_pause_ends_a_frame(device: PtyPort) -> None
     assert said(heard) == [b"\xff\x03\n\x8d", b"\xff\r"]
 
 
+async def test_a_burst_that_lasts_longer_than_the_pause_is_one_frame(device: PtyPort) -> None:
+    async with Listener(transport(device, separator=None, idle_s=0.3)) as heard:
+        await heard.until_state(STARTING)
+        for _ in range(8):
+            device.write(b"x")
+            await asyncio.sleep(0.05)
+        await heard.until_frames(1)
+    assert said(heard) == [b"x" * 8]
+
+
 async def test_garbage_without_a_line_end_is_cut_counted_and_told(device: PtyPort) -> None:
     serial = transport(device, max_frame_bytes=100)
     async with Listener(serial) as heard:

@@ -291,7 +291,7 @@ def nginx_v2(
     folder: Path,
     *,
     max_body_bytes: int = 25_000_000,
-    retry_after_s: int = 7,
+    retry_after_s: int = 1,
     token: str = "",
 ) -> Iterator[InfluxV2]:
     """Start nginx before an InfluxDB 1.x, for clients of 2.x.

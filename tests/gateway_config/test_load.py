@@ -31,6 +31,7 @@ PROBE = (
     '[[sensor]]\nname = "畑"\ndevice = "soil_probe"\n'
     'port = "/dev/serial/by-id/usb-A"\nprofile = "renke"\n'
 )
+BELL = '[[sensor]]\nname = "呼び鈴"\ndevice = "gpio_button"\npin = 5\n'
 COLD = (
     '[[rule]]\nname = "寒い"\ncondition = "below"\nsensor = "寝室"\n'
     'quantity = "temperature_celsius"\nlimit = 10\n'
@@ -359,6 +360,11 @@ def test_a_sensor_that_has_no_good_name_is_shown_by_its_number(mistakes, text, m
         ("limit = 10", 'limit = 10\nhours = "22-5"', '.hours = "22-5": must be hours such as'),
         ("limit = 10", 'limit = 10\nhours = "25:00-01:00"', '.hours = "25:00-01:00": '),
         ("limit = 10", 'limit = 10\nhours = "01:00-01:00"', ": hours begin and end at the same"),
+        (
+            "limit = 10",
+            'limit = 10\nhours = "09:00-17:00"\nhold = "9 h"',
+            '.hold = "9 h": is longer than its hours, "8 h": it would never fire',
+        ),
         ("limit = 10", 'limit = 10\npresence = "home"', "needs a section [presence]"),
         ("limit = 10", 'limit = 10\npresence = "hom"', 'must be "home" or "away"; did you mean'),
         ("limit = 10", 'limit = 10\nseverity = "dangr"', 'or "fault"; did you mean "danger"?'),
@@ -387,6 +393,10 @@ def test_a_mistake_in_a_rule_says_what_is_right(only, old, new, mistake):
             '.quantity = "contact_open": opened knows by itself what it judges; leave it out',
         ),
         (
+            'condition = "above"\nlimit = 0\nsensor = "呼び鈴"\nquantity = "button_event"',
+            '.quantity = "button_event": is over at once, so that the alert would never end',
+        ),
+        (
             'condition = "opened"\nsensor = "居間"',
             "is a gpio_motion, which never measures contact_open (it measures: motion_detected)",
         ),
@@ -401,7 +411,7 @@ def test_a_mistake_in_a_rule_says_what_is_right(only, old, new, mistake):
     ],
 )
 def test_a_rule_that_could_never_judge_rightly_is_refused(only, rule, mistake):
-    assert mistake in only(GATEWAY, DOOR, PIR, f'[[rule]]\nname = "r"\n{rule}\n')
+    assert mistake in only(GATEWAY, DOOR, PIR, BELL, f'[[rule]]\nname = "r"\n{rule}\n')
 
 
 def test_all_mistakes_in_one_rule_are_reported(mistakes):
@@ -559,6 +569,7 @@ def test_text_in_another_encoding_is_shown_by_its_line(only):
         GATEWAY + METER + COLD.replace('"below"', '"../alert"'),
         GATEWAY + METER + COLD.replace('"below"', '"__init__"'),
         GATEWAY + DOOR.replace("switchbot_contact", ""),
+        GATEWAY + PROBE.replace("/dev/serial", "x" * 5_000),
         "#" + "x" * MAX_BYTES,
         "\0",
     ],
@@ -573,6 +584,10 @@ def test_hostile_text_is_refused_like_any_other(read, text):
 def test_nothing_in_a_value_reaches_the_terminal_as_a_command(value):
     assert shown(value).isprintable()
     assert shown(value) == shown(json.loads(shown(value).replace("\\x", "\\u00")))
+
+
+def test_nothing_that_a_device_says_about_a_setting_does_so_either(only):
+    assert r"\x1b[31m" in only(GATEWAY, PROBE.replace("/dev/serial", r"\u001b[31m"))
 
 
 # Any tree at all
@@ -642,21 +657,22 @@ def of_some_kind(package, key, needed, known):
     return st.sampled_from(kinds(package)).flatmap(of_kind)
 
 
-SENSORS = st.lists(of_some_kind(drivers.devices, "device", ["name"], ["place"]), max_size=3)
-RULES = st.lists(
-    of_some_kind(rules.conditions, "condition", ["name", "sensors", "hold"], ["hours", "severity"]),
-    max_size=3,
+SENSORS = of_some_kind(drivers.devices, "device", ["name"], ["place"])
+RULES = of_some_kind(
+    rules.conditions, "condition", ["name", "sensors", "hold"], ["quantity", "hours", "severity"]
 )
-TREES = st.fixed_dictionaries(
+FEW = {"max_size": 3, "unique_by": lambda table: str(table["name"])}
+SITES = st.fixed_dictionaries(
     {
-        "gateway": st.just({"name": "g1"}) | section(SECTIONS["gateway"]),
-        "sensor": SENSORS,
-        "rule": RULES | ANYTHING,
-    },
-    optional={
-        name: section(model) | ANYTHING for name, model in SECTIONS.items() if name != "gateway"
-    },
+        "gateway": st.just({"name": "g1"}),
+        "sensor": st.lists(SENSORS, **FEW),
+        "rule": st.lists(RULES, **FEW),
+    }
 )
+OTHERS = st.fixed_dictionaries(
+    {}, optional={name: section(model) | ANYTHING for name, model in SECTIONS.items()}
+)
+TREES = SITES | st.tuples(SITES, OTHERS).map(lambda trees: trees[0] | trees[1])
 
 
 def toml(value):
