@@ -55,7 +55,7 @@ class App:
         self._config = config
         self._transports = transports(config)
         self._health = Health((transport.name for transport in self._transports), clock.now)
-        self._pipeline = _pipeline(config, journal, on_urgent=lambda: self._bookkeeper.hurry())
+        self._pipeline = _pipeline(config, journal, on_urgent=self._hurry)
         self._bookkeeper = Bookkeeper(
             self._pipeline,
             journal,
@@ -138,6 +138,9 @@ class App:
             retained=home_assistant if section.home_assistant else None,
         )
         return overview.uplink
+
+    def _hurry(self) -> None:
+        self._bookkeeper.hurry()
 
     def _committed(self) -> None:
         if self._uplink is not None:

@@ -46,13 +46,15 @@ class Listening:
         Raises OSError as soon as nothing can be written.
         """
         self._unwritable = asyncio.get_running_loop().create_future()
-        hearing = asyncio.gather(*(self._hear(transport) for transport in self._transports))
-        ends = {hearing, self._unwritable}
+        hearing = [asyncio.create_task(self._hear(transport)) for transport in self._transports]
+        over = asyncio.create_task(asyncio.wait(hearing))
+        ends = {over, self._unwritable}
         try:
             await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            hearing.cancel()
-            await asyncio.wait({hearing})
+            for task in hearing:
+                task.cancel()
+            await over
         if self._unwritable.done():
             self._unwritable.result()
 

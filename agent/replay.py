@@ -47,7 +47,7 @@ class Replay:
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.config.rule, site.presence_sensors(self.config))
-        self._intake = site.intake(self.config)
+        self.intake = site.intake(self.config)
         self._names = {sensor.name for sensor in self.config.sensor}
 
     def events(self, path: Path, until: datetime | None) -> Iterator[AlertEvent]:
@@ -98,7 +98,7 @@ class Replay:
         _check_year(frame.at)
         return [
             Reading(measured.sensor, quantity, value, measured.at)
-            for measured in self._intake.measured(frame)
+            for measured in self.intake.measured(frame)
             for quantity, value in measured.values.items()
         ]
 
@@ -133,6 +133,10 @@ def replay(
     if run.unknown:
         names = ", ".join(map(repr, sorted(run.unknown)[:MAX_TOLD]))
         print(f"not in the configuration: {names}", file=err)
+    if run.intake.strangers:
+        print(f"{run.intake.strangers} frames of no sensor in the configuration", file=err)
+    if run.intake.damaged:
+        print(f"{sum(run.intake.damaged.values())} damaged frames", file=err)
     print(
         f"{run.readings} readings judged, {run.engine.late} of them too late; "
         f"{run.unreadable} lines left out",

@@ -1,8 +1,8 @@
 """What a file in drivers/devices/ offers, and what it may ask of its transport.
 
-A device is a frozen dataclass: its fields are its settings in gateway.toml, its class attributes say
-what it is, and `decode` is pure. Settings that cannot be right are refused in `__post_init__` with a
-ValueError that names the setting, its value, and what would be right.
+A device is a frozen dataclass: its fields are its settings in gateway.toml, its class attributes
+say what it is, and `decode` is pure. Settings that cannot be right are refused in `__post_init__`
+with a ValueError that names the setting, its value, and what would be right.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Device(Protocol):
     def decode(self, frame: Frame) -> dict[Quantity, float]:
         """Return what the frame says, in each quantity's unit; every value is finite.
 
-        {} means "not mine, or nothing in it". Raises DamagedFrame for "mine, but not to be trusted".
+        {} means "not mine, or nothing in it". Raises DamagedFrame for "mine, but not to trust".
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What transports hand to devices: bytes, registers or a level as received, from where, and when."""
+"""What transports hand to devices: bytes, registers or a level, from where, and when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -58,8 +58,8 @@ def home() -> Iterator[Frame]:
         # A passer-by's phone, of no interest to anybody here.
         if at % 3 == 0:
             yield _advertisement(PHONE, minute(at + 0.6), manufacturer={0x004C: b"\x10\x05\x01"})
-    for at, level in ((0, 1), (50, 0), (50.02, 1)):
-        yield PinChange(CALL_BUTTON_PIN, level, minute(at))
+    for pressed_at, level in ((0, 1), (50, 0), (50.02, 1)):
+        yield PinChange(CALL_BUTTON_PIN, level, minute(pressed_at))
 
 
 def paddy() -> Iterator[Frame]:

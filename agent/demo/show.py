@@ -1,4 +1,4 @@
-"""Runs the demonstration: recordings -> daemon -> link -> broker -> ingester -> store, and tells it.
+"""Runs the demonstration and tells it: recordings, daemon, link, broker, ingester, store.
 
 The daemon and the ingester are the real commands, as processes of their own. Only what a newcomer
 does not have stands in: amqtt for Mosquitto, a SQLite file for InfluxDB, recordings for radios; and

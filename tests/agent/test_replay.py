@@ -3,15 +3,17 @@
 import gzip
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.replay import moment, replay
+from agent import replay as replaying
+from agent.replay import moment
 from drivers.capture import frame_to_json
+from drivers.devices.bthome import UUID
 from gateway_config.load import load
 from tests.agent.home import AT, after, door, meter
 
@@ -102,7 +104,7 @@ def run(config, tmp_path):
 
 def replayed(config, path, until=None):
     out, err = io.StringIO(), io.StringIO()
-    code = replay(config, path, until, out, err)
+    code = replaying.replay(config, path, until, out, err)
     return Ran(code, out.getvalue(), err.getvalue().splitlines())
 
 
@@ -209,6 +211,13 @@ def test_sensors_that_are_not_configured_are_named(run):
     ran = run([reading(1, n, name) for n, name in enumerate(names)])
     assert ran.events == []
     assert ran.err[0] == "not in the configuration: '\\x1b[2J', '納屋'"
+
+
+def test_frames_that_gave_nothing_are_counted(run):
+    stranger, damaged = replace(meter(20), address="A4:C1:38:00:00:99"), meter(20)
+    damaged.service_data[UUID] = damaged.service_data[UUID][:-1]
+    ran = run(map(frame_to_json, [stranger, stranger, damaged]))
+    assert ran.err[:2] == ["2 frames of no sensor in the configuration", "1 damaged frames"]
 
 
 HOSTILE = [

@@ -206,6 +206,7 @@ class Site:
 async def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
     """Return the first true value of `condition`, asked again and again."""
     async with asyncio.timeout(timeout_s):
-        while not (value := await asyncio.to_thread(condition)):
+        while not (value := await asyncio.to_thread(condition)):  # noqa: ASYNC110
+            # Another process tells nobody when it is done.
             await asyncio.sleep(0.05)
     return value
