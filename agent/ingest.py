@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mqtt", type=mqtt_url, required=True, metavar="URL", help="mqtts://HOST[:8883]")
     add("--mqtt-user", metavar="NAME")
     add("--mqtt-password-file", type=Path, metavar="FILE")
+    add("--mqtt-protocol", choices=["auto", "5", "3.1.1"], default="auto", help="version of MQTT")
     add("--ca-file", type=Path, metavar="FILE", help="PEM: who vouches for the broker")
     add("--cert-file", type=Path, metavar="FILE", help="PEM: our certificate for the broker")
     add("--key-file", type=Path, metavar="FILE", help="PEM: its key")
@@ -95,6 +96,7 @@ def _broker(args: argparse.Namespace) -> Broker:
         key_file=args.key_file,
         username=args.mqtt_user,
         password_file=args.mqtt_password_file,
+        protocol=args.mqtt_protocol,
     )
 
 

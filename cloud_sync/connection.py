@@ -46,7 +46,7 @@ class Connection:
 
     def __init__(self, broker: Broker, client_id: str, protocol: Protocol) -> None:
         self.inbox: deque[MQTTMessage] = deque()
-        """What has arrived and was not taken."""
+        """What has arrived and was not taken. paho may put some 20 in beyond the limit."""
         self._inbox_bytes = 0
         self._broker, self._client_id, self._protocol = broker, client_id, protocol
         self._connack: ReasonCode | None = None
@@ -73,9 +73,8 @@ class Connection:
         """Say good-bye, after what is still to be sent."""
         deadline = monotonic() + CLOSE_TIMEOUT_S
         self._client.disconnect()
-        while self._client.want_write() and monotonic() < deadline:
-            if self._client.loop(STEP_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                break
+        while self._client.want_write() and self._client.socket() and monotonic() < deadline:
+            self._client.loop(STEP_S)
 
     def open(self, filters: Iterable[tuple[str, int]]) -> None:
         """Log in, and subscribe to these topic filters with these QoS. Raises BrokerError."""
@@ -92,11 +91,11 @@ class Connection:
 
     def poll(self, timeout_s: float) -> None:
         """Do one thing that is to be done on the network, or wait for one. Raises BrokerError."""
-        if len(self.inbox) < RECEIVE_MAXIMUM and self._inbox_bytes < INBOX_BYTES:
-            result = self._client.loop(timeout_s)
-        else:
+        if self._is_full:
             sleep(timeout_s)
             result = self._client.loop_misc()
+        else:
+            result = self._client.loop(timeout_s)
         if self._connack is not None and self._connack.is_failure:
             raise self._broker.refusal(self._connack)
         if self._loss is not None:
@@ -112,7 +111,7 @@ class Connection:
     def receive(self, wait_s: float, *, enough: int) -> None:
         """Put into the inbox what has arrived, until `enough` messages are in it."""
         self.poll(0.0 if self.inbox else wait_s)
-        while len(self.inbox) < enough and self._is_readable():
+        while len(self.inbox) < enough and not self._is_full and self._is_readable():
             self.poll(0.0)
 
     def take(self) -> MQTTMessage:
@@ -135,6 +134,10 @@ class Connection:
             if monotonic() > deadline:
                 raise self._broker.unanswered(self._protocol)
             self.poll(STEP_S)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self.inbox) >= RECEIVE_MAXIMUM or self._inbox_bytes >= INBOX_BYTES
 
     def _is_readable(self) -> bool:
         sock = cast("ssl.SSLSocket | None", self._client.socket())

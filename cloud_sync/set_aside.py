@@ -50,11 +50,12 @@ class SetAside:
 
     def add(self, oddities: Iterable[Oddity]) -> None:
         """Return when they are on the disk. Raises Refused when the folder is full or unusable."""
-        new = [oddity for oddity in oddities if oddity.fingerprint not in self._lately]
+        new = {oddity.fingerprint: oddity for oddity in oddities}
+        new = {key: oddity for key, oddity in new.items() if key not in self._lately}
         if not new:
             return
         at = self._now()
-        text = "".join(_json_line(at, oddity) for oddity in new)
+        text = "".join(_json_line(at, oddity) for oddity in new.values())
         try:
             self._append(self._folder / f"{at:%Y-%m-%d}.jsonl", text.encode())
         except OSError as problem:
@@ -62,7 +63,9 @@ class SetAside:
                 f"nothing can be set aside in {self._folder} ({problem}): check who owns the "
                 "folder, and that the disk has room. Until then nothing is acknowledged"
             ) from problem
-        self._remember(new)
+        self._lately.update(dict.fromkeys(new))
+        while len(self._lately) > REMEMBERED:
+            del self._lately[next(iter(self._lately))]
 
     def _append(self, path: Path, text: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -77,11 +80,6 @@ class SetAside:
             file.flush()
             os.fsync(file.fileno())
         _sync_folder(self._folder)
-
-    def _remember(self, oddities: Iterable[Oddity]) -> None:
-        self._lately.update((oddity.fingerprint, None) for oddity in oddities)
-        while len(self._lately) > REMEMBERED:
-            del self._lately[next(iter(self._lately))]
 
 
 def _json_line(at: datetime, oddity: Oddity) -> str:

@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from string import Template
 from time import monotonic
@@ -63,6 +63,8 @@ class Demo:
         self._args, self._folder = args, folder
         self._journal, self._store = folder / "journal.sqlite", folder / "store.sqlite"
         self._page_port = _free_port(PAGE_PORT)
+        # amqtt knows no MQTT 5, and does not say so.
+        self._protocol = "auto" if args.mqtt else "3.1.1"
         self._started = monotonic()
         self._alerts_told = 0
         self._waited = 0
@@ -79,9 +81,10 @@ class Demo:
             ingester = await parts.enter_async_context(
                 self._process("ingest", *self._sink(host, port))
             )
+            await _until(self._ingester_is_connected)
             config = str(self._folder / "gateway.toml")
             daemon = await parts.enter_async_context(self._process("run", "--config", config))
-            await self._until_up()
+            await _until(self._daemon_answers)
             self._say(f"the page is at http://127.0.0.1:{self._page_port}/")
             await self._tell(link, (daemon, ingester))
             return await self._sum_up()
@@ -108,7 +111,7 @@ class Demo:
                 print(frame_to_json(frame), file=capture)
         text = Template((HERE / "demo.toml").read_text(encoding="utf-8")).substitute(
             link_port=link_port,
-            protocol="auto" if self._args.mqtt else "3.1.1",
+            protocol=self._protocol,
             page_port=self._page_port,
             speed=float(MINUTES * 60 / self._args.seconds),
         )
@@ -116,7 +119,8 @@ class Demo:
 
     def _sink(self, host: str, port: int) -> list[str]:
         args = self._args
-        words = ["--mqtt", f"mqtt://{host}:{port}", "--set-aside", str(self._folder / "aside")]
+        words = ["--mqtt", f"mqtt://{host}:{port}", "--mqtt-protocol", self._protocol]
+        words += ["--set-aside", str(self._folder / "aside")]
         if not args.influx:
             return [*words, "--sqlite", str(self._store)]
         words += ["--influx", args.influx, "--bucket", args.bucket, "--org", args.org]
@@ -140,13 +144,15 @@ class Demo:
                 last = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
                 print(f"`satomori {command}` ended with {code}:\n{last}", file=sys.stderr)
 
-    async def _until_up(self) -> None:
-        async with asyncio.timeout(START_S):
-            while True:
-                with contextlib.suppress(OSError):
-                    await self._unconfirmed()
-                    return
-                await asyncio.sleep(LOOK_EVERY_S)
+    async def _ingester_is_connected(self) -> bool:
+        return "connected to" in (self._folder / "ingest.log").read_text(errors="replace")
+
+    async def _daemon_answers(self) -> bool:
+        try:
+            await self._unconfirmed()
+        except OSError:
+            return False
+        return True
 
     async def _tell(self, link: Link, processes: tuple[Process, ...]) -> None:
         """Say what happens until everything recorded has arrived, or DRAIN_S is over."""
@@ -213,6 +219,13 @@ class Demo:
 
     def _say(self, words: str) -> None:
         print(f"{monotonic() - self._started:5.1f} s  {words}", flush=True)
+
+
+async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return when it holds. Raises TimeoutError after START_S."""
+    async with asyncio.timeout(START_S):
+        while not await holds():  # noqa: ASYNC110  # other processes tell nobody
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _free_port(wanted: int) -> int:

@@ -1,4 +1,4 @@
-"""A small home for tests of the daemon's parts: a door, a button and a meter, and what they send."""
+"""A small home for tests of the daemon's parts: a door, a button, a meter, and what they send."""
 
 from datetime import UTC, datetime, timedelta
 

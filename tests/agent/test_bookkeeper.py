@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import asynccontextmanager, closing
+from itertools import pairwise
 from time import monotonic
 
 import pytest
@@ -34,9 +35,12 @@ class Gated(Journal):
         assert self.gate.wait(PATIENCE_S)
         super().commit(commit)
 
-    def protect(self, on=True):
+    def protect(self):
         """Make the card read-only, as a failing one makes itself."""
-        self._writer.execute(f"PRAGMA query_only = {int(on)}")
+        self._writer.execute("PRAGMA query_only = 1")
+
+    def mend(self):
+        self._writer.execute("PRAGMA query_only = 0")
 
 
 class Desk:
@@ -45,7 +49,7 @@ class Desk:
     def __init__(self, path, commit_every_s):
         self.path = path
         self.journal = Gated(path)
-        self.pipeline = pipeline(OPENED, on_urgent=lambda: self.bookkeeper.hurry())
+        self.pipeline = pipeline(OPENED, on_urgent=self._hurry)
         self.commits = self.ticks = 0
         self._happened = asyncio.Event()
         self.bookkeeper = Bookkeeper(
@@ -56,6 +60,9 @@ class Desk:
             on_tick=self._ticked,
         )
         self.task = asyncio.create_task(self.bookkeeper.run())
+
+    def _hurry(self):
+        self.bookkeeper.hurry()
 
     def _committed(self):
         self.commits += 1
@@ -169,7 +176,7 @@ async def test_while_the_card_is_read_only_nothing_is_lost_and_the_order_is_kept
         assert "could not be written" in desk.bookkeeper.message
         desk.hear(2)
         desk.door(0)
-        desk.journal.protect(on=False)
+        desk.journal.mend()
         await desk.until(lambda: len(desk.kept()) == 4)
         assert desk.bookkeeper.message == ""
         assert [p.measurement for p in points(desk.kept())] == ["air", "contact"] * 2
@@ -182,7 +189,7 @@ async def test_a_fault_of_the_card_is_told_once_and_so_is_its_end(open_desk, cap
         desk.journal.protect()
         desk.hear(1)
         await desk.until(lambda: len(desk.journal.tried_at) >= 3)
-        desk.journal.protect(on=False)
+        desk.journal.mend()
         await desk.until(lambda: desk.commits)
     told = [r.getMessage() for r in caplog.records if r.name == "agent.bookkeeper"]
     assert len(told) == 2
@@ -198,11 +205,9 @@ async def test_attempts_become_rarer_however_urgent_it_is(open_desk, monkeypatch
         while len(tried := desk.journal.tried_at) < 6:
             desk.bookkeeper.hurry()
             await desk.until(lambda count=desk.ticks: desk.ticks > count)
-    pauses = [b - a for a, b in zip(tried[:6], tried[1:6], strict=False)]
-    assert all(
-        pause >= least - 0.002
-        for pause, least in zip(pauses, [0.01, 0.02, 0.04, 0.08, 0.08], strict=True)
-    )
+    pauses = [b - a for a, b in pairwise(tried[:6])]
+    at_least = [0.01, 0.02, 0.04, 0.08, 0.08]
+    assert all(pause > least - 0.002 for pause, least in zip(pauses, at_least, strict=True))
 
 
 async def test_rules_and_lamp_are_told_the_time_while_the_card_cannot_be_written(
@@ -243,7 +248,7 @@ async def test_a_commit_that_fails_while_the_daemon_stops_is_tried_once_more(ope
         await asyncio.wait([desk.task], timeout=PATIENCE_S)
         assert desk.task.cancelled()
         assert desk.pipeline.waiting == 2
-        desk.journal.protect(on=False)
+        desk.journal.mend()
         await desk.stop()
         assert desk.kept_phases() == ["firing"]
 

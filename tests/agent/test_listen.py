@@ -85,13 +85,13 @@ class Broken:
 
 
 class Unbuffered(io.TextIOBase):
-    """Text straight into a file, with nothing left over that closing would write."""
+    """Text straight into a file descriptor."""
 
-    def __init__(self, file):
-        self._file = file
+    def __init__(self, descriptor):
+        self._descriptor = descriptor
 
     def write(self, text):
-        return self._file.write(text.encode())
+        return os.write(self._descriptor, text.encode())
 
 
 async def listened(*transports, seconds=None, out=None):
@@ -133,14 +133,16 @@ async def test_a_transport_that_fails_does_not_stop_the_others(capture):
 async def test_it_ends_when_nobody_reads_any_more():
     reading, writing = os.pipe()
     os.close(reading)
-    with open(writing, "wb", buffering=0) as pipe, pytest.raises(BrokenPipeError):
-        await listened(Endless(), out=Unbuffered(pipe))
+    with pytest.raises(BrokenPipeError):
+        await listened(Endless(), out=Unbuffered(writing))
+    os.close(writing)
 
 
 async def test_it_ends_when_the_disk_is_full():
-    with open("/dev/full", "wb", buffering=0) as full:
-        with pytest.raises(OSError, match="No space left"):
-            await listened(Endless(), Endless(), out=Unbuffered(full))
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="No space left"):
+        await listened(Endless(), Endless(), out=Unbuffered(full))
+    os.close(full)
 
 
 async def test_whoever_interrupts_it_stops_the_transports():

@@ -128,8 +128,8 @@ def test_two_sensors_may_speak_in_one_microsecond(sampler):
 @pytest.mark.parametrize("set_by", [timedelta(hours=-5), timedelta(days=-20000), timedelta(365)])
 def test_a_clock_that_is_set_keeps_no_sensor_quiet(sampler, set_by):
     assert take(sampler, {TEMPERATURE: 20.0})
-    on_the_new_clock = set_by.total_seconds()
-    taken = [s for s in range(5, 130, 5) if take(sampler, {TEMPERATURE: 20.0}, on_the_new_clock + s)]
+    new_s = set_by.total_seconds()
+    taken = [s for s in range(5, 130, 5) if take(sampler, {TEMPERATURE: 20.0}, new_s + s)]
     assert taken == [5, 65, 125]
 
 

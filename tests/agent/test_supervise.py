@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_part_that_returns_is_left_alone():
 
 def test_the_pauses_grow_up_to_a_limit():
     started_at = Part(*[0] * 9).supervised().started_at
-    pauses = [b - a for a, b in zip(started_at, started_at[1:], strict=False)]
+    pauses = [b - a for a, b in pairwise(started_at)]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 

@@ -40,7 +40,7 @@ def test_bytes_that_are_no_text_can_be_set_aside(tmp_path):
 def test_what_comes_again_is_set_aside_once(tmp_path):
     aside = SetAside(tmp_path, lambda: NOON)
     for _ in range(3):
-        aside.add([ODD, ODD._replace(gateway="g13")])
+        aside.add([ODD, ODD._replace(gateway="g13"), ODD])
     assert len(documents(tmp_path)) == 2
 
 
