@@ -70,7 +70,8 @@ class Bookkeeper:
     async def _hurried(self, within_s: float) -> bool:
         """Wait, and return whether something came that must not wait."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._urgent.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await self._urgent.wait()
         hurried = self._urgent.is_set()
         self._urgent.clear()
         return hurried

@@ -6,10 +6,11 @@ what it has not written when the connection ends is dropped with the connection,
 message ids: the broker sends it again, or, if it forgot the session, the gateway does.
 """
 
+import logging
 import select
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Self, cast
@@ -36,9 +37,11 @@ INBOX_BYTES = 64 << 20
 SESSION_EXPIRY_S = 7 * 86_400
 """How long the broker keeps what comes while no ingester is there."""
 
-ANSWER_TIMEOUT_S = 10.0
+CONNACK_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
 STEP_S = 0.5
+
+log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -46,7 +49,8 @@ class Connection:
 
     def __init__(self, broker: Broker, client_id: str, protocol: Protocol) -> None:
         self.inbox: deque[MQTTMessage] = deque()
-        """What has arrived and was not taken. paho may put some 20 in beyond the limit."""
+        """What has arrived and was not taken. Its limits are looked at between two readings of the
+        socket, each of which may bring as many messages as confirmations are under way."""
         self._inbox_bytes = 0
         self._broker, self._client_id, self._protocol = broker, client_id, protocol
         self._connack: ReasonCode | None = None
@@ -82,12 +86,15 @@ class Connection:
             session_expiry_s=SESSION_EXPIRY_S, receive_maximum=RECEIVE_MAXIMUM
         )
         self._broker.connect(self._client, properties)
-        self._await(lambda: self._connack is not None)
+        deadline = monotonic() + CONNACK_TIMEOUT_S
+        while self._connack is None:
+            if monotonic() > deadline:
+                raise self._broker.unanswered(self._protocol)
+            self.poll(STEP_S)
         for topic_filter, qos in filters:
             options = SubscribeOptions(qos, noLocal=True) if self._protocol == 5 else None
             _, mid = self._client.subscribe(topic_filter, 0 if options else qos, options)
             self._subscribing.add(mid)
-        self._await(lambda: not self._subscribing)
 
     def poll(self, timeout_s: float) -> None:
         """Do one thing that is to be done on the network, or wait for one. Raises BrokerError."""
@@ -128,13 +135,6 @@ class Connection:
         """Publish with QoS 1. A failure shows at the next `poll`."""
         self._client.publish(topic, payload, qos=1, retain=True)
 
-    def _await(self, answered: Callable[[], bool]) -> None:
-        deadline = monotonic() + ANSWER_TIMEOUT_S
-        while not answered():
-            if monotonic() > deadline:
-                raise self._broker.unanswered(self._protocol)
-            self.poll(STEP_S)
-
     @property
     def _is_full(self) -> bool:
         return len(self.inbox) >= RECEIVE_MAXIMUM or self._inbox_bytes >= INBOX_BYTES
@@ -153,7 +153,10 @@ class Connection:
     def _on_subscribe(
         self, _c: Client, _u: Any, mid: int, reasons: list[ReasonCode], _p: Any
     ) -> None:
+        # Nobody waits for this: with a full inbox the answer is behind what came before it.
         self._subscribing.discard(mid)
+        if not self._subscribing:
+            log.info("connected to %s as %s", self._broker, self._client_id)
         self._refused_filter = next((r for r in reasons if r.is_failure), self._refused_filter)
 
     def _on_message(self, _c: Client, _u: Any, message: MQTTMessage) -> None:

@@ -93,7 +93,6 @@ class Ingester:
             try:
                 with Connection(self._broker, self._client_id, self._protocols[0]) as connection:
                     connection.open(self._filters)
-                    log.info("connected to %s as %s", self._broker, self._client_id)
                     waits_s = self._patience.waits_s()
                     self._serve(connection, stop)
             except NoMqtt5Error as problem:

@@ -57,8 +57,7 @@ class Hours:
 @lru_cache(maxsize=64)
 def _spans(hours: Hours, day: date) -> tuple[Span, ...]:
     """Return the hours of the days about `day`; kept, as the same day is asked for all day long."""
-    # Two days before: where clocks go back at midnight, yesterday comes again for a while.
-    return tuple(_span(hours, day + timedelta(days=offset)) for offset in (-2, -1, 0, 1))
+    return tuple(_span(hours, day + timedelta(days=offset)) for offset in (-1, 0, 1))
 
 
 def _span(hours: Hours, day: date) -> Span:

@@ -266,6 +266,18 @@ async def test_a_daemon_that_is_in_a_hurry_to_stop_still_writes_once(open_desk):
         assert desk.kept_phases() == ["firing"]
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_it_stops_also_in_the_moment_when_something_urgent_comes(open_desk, steps):
+    async with open_desk() as desk:
+        await desk.until(lambda: desk.ticks)
+        desk.bookkeeper.hurry()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        desk.task.cancel()
+        done, _ = await asyncio.wait([desk.task], timeout=0.5)
+        assert done
+
+
 async def test_at_the_end_everything_is_in_the_journal_and_the_journal_is_closed(open_desk):
     async with open_desk() as desk:
         desk.hear(*range(100))

@@ -117,7 +117,7 @@ def aside(tmp_path):
 @pytest.fixture
 def ingest(store, aside, caplog):
     """Puts an ingester to work, waits for it to be connected, and ends it as SIGTERM would."""
-    caplog.set_level(logging.INFO, "cloud_sync.ingester")
+    caplog.set_level(logging.INFO, "cloud_sync.connection")
 
     @contextmanager
     def ingest(port, *, store=store, wait=True, **options):
@@ -558,7 +558,7 @@ def test_mqtt_3_1_1_does_everything_too(ingest, start_mosquitto, influx_bucket):
 
 
 def test_a_broker_that_knows_only_mqtt_3_1_1_is_spoken_to_in_it(ingest, influx_bucket, monkeypatch):
-    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(connection, "CONNACK_TIMEOUT_S", 0.5)
     with (
         amqtt_broker() as port,
         ingest(port),
