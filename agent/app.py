@@ -98,7 +98,7 @@ class App:
                 log.error("%s did not stop within %.0f s", part.get_name(), STOP_S)
             await self._bookkeeper.finish()
             self._signals.close()
-            log.info("stopped; everything that was heard is in the journal")
+            log.info("stopped")
 
     def _start(self) -> list["asyncio.Task[None]"]:
         parts: list[tuple[str, Run, Callable[[str], None]]] = [
@@ -181,7 +181,7 @@ def _forgiven(what: str) -> Iterator[None]:
     """Begin afresh rather than not at all, if the journal holds a state that cannot be read."""
     try:
         yield
-    except (ValueError, KeyError, TypeError) as problem:
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
         log.warning("%s cannot be read from the journal (%r): it begins afresh", what, problem)
 
 

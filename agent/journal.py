@@ -12,15 +12,16 @@ not confirmed. Confirmations are kept in memory and ride along with the next com
 forget some, and what they were about is then sent twice, which is harmless.
 """
 
+import fcntl
 import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import Final, TypeAlias
+from typing import IO, Final, TypeAlias
 
 from cloud_sync.spans import Spans
 from cloud_sync.topics import Lane
@@ -62,6 +63,9 @@ Row: TypeAlias = tuple[int, int, Lane, str, bytes]
 MAX_ENTRY_BYTES = 8_192
 """A large commit becomes several entries, so that every entry fits into one MQTT packet."""
 
+BUSY_TIMEOUT_S = 1.0
+"""How long to wait for somebody who looks into the file. The commit is tried again anyway."""
+
 TRIM_ENTRIES = 200
 """How many entries one step of making room takes away."""
 
@@ -69,7 +73,7 @@ log = logging.getLogger(__name__)
 
 
 class NotOurJournal(Exception):
-    """The file is something else, or newer than this program. It is left as it is."""
+    """The file is something else, somebody else's, or newer than this program: leave it alone."""
 
 
 class JournalFull(Exception):
@@ -101,19 +105,22 @@ class Journal:
         self.path, self.max_bytes = path, max_bytes
         self.lost = 0
         """Unconfirmed readings that had to make room since the start."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = _opened(path)
-            self._reader = _opened(path)
-            self._begin_boot()
-        except (sqlite3.Error, OSError) as problem:
-            if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-                raise NotOurJournal(f"{path} is {NOT_A_DATABASE}") from problem
-            raise JournalFull(
-                f"the journal {path} cannot be opened or written ({problem}): check that the "
-                "folder exists, who owns it, and that the disk has room"
-            ) from problem
         self._cursors: dict[str, Cursor] = {}
+        with ExitStack() as opened:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                opened.enter_context(_locked(path))
+                self._writer = opened.enter_context(closing(_opened(path)))
+                self._reader = opened.enter_context(closing(_opened(path)))
+                self._begin_boot()
+            except (sqlite3.Error, OSError) as problem:
+                if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                    raise NotOurJournal(f"{path} is {NOT_A_DATABASE}") from problem
+                raise JournalFull(
+                    f"the journal {path} cannot be opened or written ({problem}): check that the "
+                    "folder exists, who owns it, and that the disk has room"
+                ) from problem
+            self._opened = opened.pop_all()
 
     def _begin_boot(self) -> None:
         (first,) = self._writer.execute("SELECT max(first) FROM boot").fetchone()
@@ -146,11 +153,14 @@ class Journal:
             self._write_or_make_room(rows, commit.state or {})
         except sqlite3.Error as problem:
             raise JournalFull(
-                f"the journal {self.path} could not be written ({problem}): make room on the "
-                "disk; until then records wait in memory"
+                f"the journal {self.path} could not be written ({problem}): see whether the disk "
+                "is full, or another program holds the file; until then records wait in memory"
             ) from problem
         self._last = last
-        self._keep_within_budget()
+        try:
+            self._keep_within_budget()
+        except sqlite3.Error as problem:
+            log.warning("the journal could not be trimmed this time: %s", problem)
 
     def state(self, name: str) -> bytes | None:
         """Return what the last commit with a state of this name wrote."""
@@ -180,8 +190,7 @@ class Journal:
             self._write([], {})
         except sqlite3.Error as problem:
             log.warning("confirmations since the last commit are not kept: %s", problem)
-        self._reader.close()
-        self._writer.close()
+        self._opened.close()
 
     def _write_or_make_room(self, rows: Sequence[Row], state: Mapping[str, bytes]) -> None:
         try:
@@ -329,8 +338,32 @@ def _used_bytes(db: sqlite3.Connection) -> int:
     return (pages - free) * size
 
 
+def _locked(path: Path) -> IO[bytes]:
+    """Return a file that nobody else can lock. Raises NotOurJournal."""
+    lock = path.with_name(f"{path.name}.lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as problem:
+        lock.close()
+        raise NotOurJournal(
+            f"the journal {path} is in use: another `satomori run` works on it; stop that one, or "
+            "give each its own journal"
+        ) from problem
+    return lock
+
+
 def _opened(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False, timeout=30.0)
+    db = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
+    try:
+        _claim(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _claim(db: sqlite3.Connection, path: Path) -> None:
+    """Make an empty database ours, or see that it is."""
     (kind,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -349,7 +382,6 @@ def _opened(path: Path) -> sqlite3.Connection:
             f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {VERSION}; COMMIT;"
         )
-    return db
 
 
 def _chunks(lines: Sequence[bytes]) -> list[list[bytes]]:

@@ -12,7 +12,7 @@ from agent.health import Health
 from agent.intake import Sensor
 from agent.journal import Cursor, Journal
 from agent.pipeline import Pipeline
-from agent.status import AlertStatus, JournalStatus, LastValue, LinkStatus, SensorStatus, Status
+from agent.status import AlertStatus, JournalStatus, LinkStatus, SensorStatus, Status
 from cloud_sync.uplink import LinkState, Uplink
 from drivers.reading import Quantity
 from drivers.transport import TransportState
@@ -69,7 +69,7 @@ class Overview:
     def last_values(self) -> Mapping[str, Mapping[Quantity, float]]:
         """Return what each sensor measured last."""
         taken = self.pipeline.intake.sampler.taken
-        return {name: {q: v for q, (v, _) in last.values.items()} for name, last in taken.items()}
+        return {name: {q: v.value for q, v in last.values.items()} for name, last in taken.items()}
 
     def _sensor(self, sensor: Sensor) -> SensorStatus:
         intake = self.pipeline.intake
@@ -78,7 +78,7 @@ class Overview:
             name=sensor.name,
             place=sensor.place,
             kind=sensor.kind,
-            values={quantity: LastValue(*last) for quantity, last in taken.values.items()},
+            values=dict(taken.values),
             heard_at=intake.heard_at.get(sensor.name, taken.at),
             damaged=intake.damaged.get(sensor.name, 0),
         )

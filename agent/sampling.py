@@ -1,7 +1,7 @@
 """Decides which of all that a sensor says is taken: a radio repeats itself many times a minute.
 
-- A packet that was heard before (same packet number) is not taken again.
-- An event (a button) is always taken, a state (a door) at each change.
+- An event (a button) is always taken, unless its packet was heard before (same packet number).
+- A state (a door) is taken at each change.
 - Numbers, and states that stay, are taken once per interval; batteries once an hour at most.
 
 Nothing is ever left out because it came too soon after something else of another kind. What was
@@ -28,6 +28,17 @@ SAME_MOMENT = timedelta(milliseconds=1)
 MICROSECOND = timedelta(microseconds=1)
 
 
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """The newest reading of one quantity."""
+
+    value: float
+    at: datetime
+    """When it was taken."""
+    since: datetime
+    """Since when it has been this value."""
+
+
 @dataclass(slots=True)
 class Taken:
     """What was taken last from one sensor."""
@@ -35,8 +46,7 @@ class Taken:
     packet_id: float | None = None
     at: datetime | None = None
     """The moment given to the newest reading."""
-    values: dict[Quantity, tuple[float, datetime]] = field(default_factory=dict)
-    """The newest value of each quantity, and when it was taken."""
+    values: dict[Quantity, LastValue] = field(default_factory=dict)
 
 
 class Sampler:
@@ -55,40 +65,47 @@ class Sampler:
         in InfluxDB: it is moved by a microsecond.
         """
         last = self.taken[sensor]
-        if (packet_id := values.get(Quantity.PACKET_ID)) is not None:
-            if packet_id == last.packet_id:
-                return {}, at
+        packet_id = values.get(Quantity.PACKET_ID)
+        is_repeated = packet_id is not None and packet_id == last.packet_id
+        if packet_id is not None:
             last.packet_id = packet_id
-        taken = {q: v for q, v in values.items() if self._is_due(last, sensor, q, v, at)}
+        taken: dict[Quantity, float] = {
+            quantity: value
+            for quantity, value in values.items()
+            if quantity is not Quantity.PACKET_ID
+            and (
+                not is_repeated if quantity.is_event else self._is_due(sensor, quantity, value, at)
+            )
+        }
         if taken:
             if last.at is not None and timedelta(0) <= last.at - at < SAME_MOMENT:
                 at = last.at + MICROSECOND
             last.at = at
-            last.values.update((quantity, (value, at)) for quantity, value in taken.items())
+            for quantity, value in taken.items():
+                before = last.values.get(quantity)
+                since = before.since if before and before.value == value else at
+                last.values[quantity] = LastValue(value, at, since)
         return taken, at
 
-    def _is_due(
-        self, last: Taken, sensor: str, quantity: Quantity, value: float, at: datetime
-    ) -> bool:
-        if quantity is Quantity.PACKET_ID:
-            return False
-        if quantity.is_event or quantity not in last.values:
-            return True
-        before, when = last.values[quantity]
-        if quantity.is_state and value != before:
+    def _is_due(self, sensor: str, quantity: Quantity, value: float, at: datetime) -> bool:
+        last = self.taken[sensor].values.get(quantity)
+        if last is None or (quantity.is_state and value != last.value):
             return True
         interval = self._intervals[sensor]
         if quantity in BATTERY:
             interval = max(interval, BATTERY_INTERVAL)
         # A clock that was set back must not keep a sensor quiet until it has caught up.
-        return not timedelta(0) <= at - when < interval * EARLY
+        return not timedelta(0) <= at - last.at < interval * EARLY
 
     def dump(self) -> bytes:
         """Return all that `load` needs to go on from here."""
         dumped = {
             sensor: {
                 "packet_id": taken.packet_id,
-                "values": {q: [value, at.isoformat()] for q, (value, at) in taken.values.items()},
+                "values": {
+                    quantity: [last.value, last.at.isoformat(), last.since.isoformat()]
+                    for quantity, last in taken.values.items()
+                },
             }
             for sensor, taken in self.taken.items()
         }
@@ -109,7 +126,8 @@ class Sampler:
 
 def _loaded(state: dict[str, Any]) -> Taken:
     values = {
-        Quantity(quantity): (float(value), load_time(at))
-        for quantity, (value, at) in state["values"].items()
+        Quantity(quantity): LastValue(float(value), load_time(at), load_time(since))
+        for quantity, (value, at, since) in state["values"].items()
     }
-    return Taken(state["packet_id"], max((at for _, at in values.values()), default=None), values)
+    newest = max((last.at for last in values.values()), default=None)
+    return Taken(state["packet_id"], newest, values)

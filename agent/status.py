@@ -4,20 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.sampling import LastValue
 from cloud_sync.uplink import LinkState
 from drivers.reading import Quantity
 from drivers.transport import TransportState
 from rules.alert import Severity
 from rules.lifecycle import Phase
 from rules.presence import Presence
-
-
-@dataclass(frozen=True, slots=True)
-class LastValue:
-    """The newest reading of one quantity."""
-
-    value: float
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agent.status import LastValue, SensorStatus, Status
+from agent.sampling import LastValue
+from agent.status import SensorStatus, Status
 from agent.web.words import TABLE, Words
 from drivers.reading import Quantity
 
@@ -144,7 +145,7 @@ def _value(quantity: Quantity, sensor: SensorStatus, say: Words) -> Value:
 
 def _note(quantity: Quantity, last: LastValue, say: Words) -> str:
     if quantity.is_state:
-        return say("card.since", time=say.time(last.at))
+        return say("card.since", time=say.time(last.since))
     return say.ago(last.at) if quantity.is_event else ""
 
 

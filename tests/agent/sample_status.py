@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from agent.sampling import LastValue
 from agent.status import (
     AlertStatus,
     JournalStatus,
-    LastValue,
     LinkStatus,
     SensorStatus,
     Status,
@@ -32,7 +32,7 @@ def ago(**length: float) -> datetime:
 def sensor(
     name: str, place: str, kind: str, values: Mapping[Quantity, tuple[float, datetime]]
 ) -> SensorStatus:
-    last = {quantity: LastValue(value, at) for quantity, (value, at) in values.items()}
+    last = {quantity: LastValue(value, at, at) for quantity, (value, at) in values.items()}
     heard_at = max((value.at for value in last.values()), default=None)
     return SensorStatus(name, place, kind, last, heard_at, damaged=0)
 

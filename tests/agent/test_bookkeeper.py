@@ -276,6 +276,7 @@ async def test_it_stops_also_in_the_moment_when_something_urgent_comes(open_desk
         desk.task.cancel()
         done, _ = await asyncio.wait([desk.task], timeout=0.5)
         assert done
+        await desk.bookkeeper.finish()
 
 
 async def test_at_the_end_everything_is_in_the_journal_and_the_journal_is_closed(open_desk):

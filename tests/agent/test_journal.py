@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_a_full_disk_changes_nothing_and_says_so(path):
     (pages,) = journal._writer.execute("PRAGMA page_count").fetchone()
     journal._writer.execute(f"PRAGMA max_page_count = {pages}")
     much = [b"air t=%d %s\n" % (n, b"x" * 500) for n in range(200)]
-    with pytest.raises(JournalFull, match=r"journal\.sqlite could not be written.*make room"):
+    with pytest.raises(JournalFull, match=r"journal\.sqlite could not be written.*disk is full"):
         journal.commit(Commit(readings=much, state={"engine": b"two"}))
     assert journal.state("engine") == b"one"
     assert offered(journal.cursor("uplink")) == lines(1)
@@ -215,6 +216,21 @@ def test_a_journal_of_a_newer_version_is_left_alone(path):
     db.close()
     with pytest.raises(NotOurJournal, match=r"newer Satomori \(schema 2; this one knows 1\)"):
         Journal(path, max_bytes=BIG)
+
+
+def test_two_daemons_never_share_a_journal(path, journal):
+    with pytest.raises(NotOurJournal, match="another `satomori run` works on it"):
+        Journal(path, max_bytes=BIG)
+    journal.commit(Commit(readings=lines(1)))
+
+
+def test_who_looks_into_the_file_does_not_hold_up_the_daemon(path, journal):
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalFull, match=r"locked.*another program holds the file"):
+            journal.commit(Commit(readings=lines(1)))
+    journal.commit(Commit(readings=lines(1)))
+    assert offered(journal.cursor("uplink")) == lines(1)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.sampling import Sampler
+from agent.sampling import LastValue, Sampler
 from drivers.reading import Quantity
 
 AT = datetime(2026, 11, 23, 6, tzinfo=UTC)
 TEMPERATURE, BATTERY = Quantity.TEMPERATURE_CELSIUS, Quantity.BATTERY_PERCENT
 DOOR, BUTTON, PACKET = Quantity.CONTACT_OPEN, Quantity.BUTTON_EVENT, Quantity.PACKET_ID
+
+
+THEN = b'"2026-11-23T06:00:00+00:00"'
+"""A time, as JSON."""
 
 
 @pytest.fixture
@@ -138,6 +142,18 @@ def test_a_clock_that_was_years_ahead_for_a_while_keeps_no_sensor_quiet(sampler)
     assert take(sampler, {DOOR: 0.0, BATTERY: 90.0}) == {DOOR: 0.0, BATTERY: 90.0}
 
 
+def test_a_value_knows_since_when_it_is_so(sampler):
+    for s, value in ((0, 0.0), (30, 1.0), (90, 1.0), (150, 1.0)):
+        take(sampler, {DOOR: value}, s)
+    last = sampler.taken["s"].values[DOOR]
+    assert (last.at - AT, last.since - AT) == (timedelta(seconds=150), timedelta(seconds=30))
+
+
+def test_a_sender_whose_packet_number_never_changes_is_still_heard(sampler):
+    assert take(sampler, {PACKET: 7.0, TEMPERATURE: 20.0})
+    assert take(sampler, {PACKET: 7.0, TEMPERATURE: 20.0}, 60) == {TEMPERATURE: 20.0}
+
+
 def test_sensors_that_are_gone_are_forgotten_and_new_ones_begin(sampler):
     take(sampler, {TEMPERATURE: 20.0})
     other = Sampler({"new": timedelta(minutes=1)})
@@ -157,10 +173,10 @@ def test_sensors_that_are_gone_are_forgotten_and_new_ones_begin(sampler):
         b'{"s": {}}',
         b'{"s": {"packet_id": 1, "values": []}}',
         b'{"s": {"packet_id": 1, "values": {"temperature_celsius": 20}}}',
-        b'{"s": {"packet_id": 1, "values": {"weather": [1, "2026-11-23T06:00:00+00:00"]}}}',
-        b'{"s": {"packet_id": 1, "values": {"soil_ph": [1, "2026-11-23T06:00:00"]}}}',
-        b'{"s": {"packet_id": 1, "values": {"soil_ph": [1, "yesterday"]}}}',
-        b'{"s": {"packet_id": 1, "values": {"soil_ph": [1%s, "2026-11-23T06Z"]}}}' % (b"0" * 400),
+        b'{"s": {"packet_id": 1, "values": {"weather": [1, %s, %s]}}}' % (THEN, THEN),
+        b'{"s": {"packet_id": 1, "values": {"soil_ph": [1, "2026-11-23T06:00:00", %s]}}}' % THEN,
+        b'{"s": {"packet_id": 1, "values": {"soil_ph": [1, %s, "yesterday"]}}}' % THEN,
+        b'{"s": {"packet_id": 1, "values": {"soil_ph": [1%s, %s, %s]}}}' % (b"0" * 400, THEN, THEN),
         b"[" * 100_000,
     ],
 )
@@ -168,7 +184,7 @@ def test_what_is_no_dump_is_refused_and_changes_nothing(sampler, dumped):
     take(sampler, {TEMPERATURE: 20.0})
     with pytest.raises(ValueError):
         sampler.load(dumped)
-    assert sampler.taken["s"].values == {TEMPERATURE: (20.0, AT)}
+    assert sampler.taken["s"].values == {TEMPERATURE: LastValue(20.0, AT, AT)}
 
 
 FRAMES = st.lists(

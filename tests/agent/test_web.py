@@ -16,7 +16,8 @@ from string import Formatter
 
 import pytest
 
-from agent.status import LastValue, Status
+from agent.sampling import LastValue
+from agent.status import Status
 from agent.web.cards import OLD_AFTER
 from agent.web.glance import UNDELIVERED_AFTER, Level
 from agent.web.page import HERE, draw
@@ -232,7 +233,7 @@ def test_a_number_is_large_with_its_unit_and_its_age_in_words():
 
 
 def test_of_two_numbers_the_older_one_dates_the_card():
-    younger = {Quantity.HUMIDITY_PERCENT: LastValue(58, NOW)}
+    younger = {Quantity.HUMIDITY_PERCENT: LastValue(58, NOW, NOW)}
     mixed = card(replace(METER, values={**METER.values, **younger}))
     assert "3分前に測定" in text_of(mixed)
 
@@ -240,7 +241,7 @@ def test_of_two_numbers_the_older_one_dates_the_card():
 def test_a_state_is_said_in_words_with_since_when_and_when_it_was_heard():
     closed = text_of(card(FRONT_DOOR))
     assert closed == "玄関の戸 開け閉め 閉まっています 9:13から 2分前に受信 電池 85%"
-    opened = LastValue(1, ago(hours=20))
+    opened = LastValue(1, ago(hours=20), ago(hours=20))
     said = text_of(card(replace(FRONT_DOOR, values={Quantity.CONTACT_OPEN: opened})))
     assert "開いています きのう 16:34から" in said
 
@@ -250,7 +251,7 @@ def test_a_sensor_that_was_never_heard_says_so():
 
 
 def test_an_old_number_is_visibly_old():
-    values = {Quantity.TEMPERATURE_CELSIUS: LastValue(-0.04, ago(hours=7))}
+    values = {Quantity.TEMPERATURE_CELSIUS: LastValue(-0.04, ago(hours=7), ago(hours=7))}
     old = card(replace(METER, values=values, heard_at=NOW))
     assert 'class="card old"' in old
     assert 'class="value old"' in old
@@ -274,14 +275,14 @@ def test_a_button_that_was_heard_since_says_when():
 
 
 def test_an_unknown_code_of_a_button_is_shown_as_it_is():
-    values = {Quantity.BUTTON_EVENT: LastValue(77, ago(minutes=1))}
+    values = {Quantity.BUTTON_EVENT: LastValue(77, ago(minutes=1), ago(minutes=1))}
     assert "ボタン 77" in text_of(card(replace(CALL_BUTTON, values=values)))
 
 
 def test_a_low_battery_is_said_in_words():
-    values = {**METER.values, Quantity.BATTERY_PERCENT: LastValue(9, NOW)}
+    values = {**METER.values, Quantity.BATTERY_PERCENT: LastValue(9, NOW, NOW)}
     assert "電池が少ない 9%" in text_of(card(replace(METER, values=values)))
-    volt = {Quantity.BATTERY_VOLT: LastValue(2.917, NOW)}
+    volt = {Quantity.BATTERY_VOLT: LastValue(2.917, NOW, NOW)}
     assert "電池 2.92 V" in text_of(card(replace(METER, values=volt)))
 
 

@@ -17,10 +17,11 @@ time longer, because ThingsBoard's gateway is installed into .bench/thingsboard.
 import argparse
 import asyncio
 import json
+import shutil
 import statistics
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -29,7 +30,6 @@ from _measure import (
     ACL,
     THINGSBOARD,
     CannotInstall,
-    Memory,
     Satomori,
     ThingsBoard,
     cpu_s,
@@ -135,6 +135,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="the median counts")
     options = parser.parse_args()
     where = machine()
+    if shutil.which("dbus-daemon") is None:
+        print("skipped: dbus-daemon is not installed: sudo apt-get install dbus-daemon")
+        return
     try:
         ours, theirs = measure(options.seconds, options.runs)
     except MissingServer as missing:
@@ -254,12 +257,10 @@ async def costs(pids: list[int], seconds: float) -> list[Cost]:
     before_s = [cpu_s(pid) for pid in pids]
     await asyncio.sleep(seconds)
     used_s = [cpu_s(pid) - before for pid, before in zip(pids, before_s, strict=True)]
-    memories = [memory(pid) for pid in pids]
-    return [cost(mb, s / seconds) for mb, s in zip(memories, used_s, strict=True)]
-
-
-def cost(mb: Memory, cores: float) -> Cost:
-    return Cost(mb.rss, mb.pss, mb.uss, cores * 100)
+    return [
+        Cost(*astuple(memory(pid)), cpu_percent=used / seconds * 100)
+        for pid, used in zip(pids, used_s, strict=True)
+    ]
 
 
 def median(runs: list[Cost]) -> Cost:

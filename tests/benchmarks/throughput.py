@@ -19,7 +19,6 @@ because ThingsBoard's gateway is installed into .bench/thingsboard.
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -218,7 +217,9 @@ def write_capture(path: Path, readings: int) -> None:
             turn, sensor = divmod(n, SENSORS)
             body = bytes([0x40, 0x00, turn % 256, 0x21, turn % 2])
             at = START + timedelta(seconds=PAUSE_S * SPEED if turn else 0)
-            print(frame_to_json(Advertisement(address(sensor), {}, {UUID: body}, at, -60)), file=file)
+            print(
+                frame_to_json(Advertisement(address(sensor), {}, {UUID: body}, at, -60)), file=file
+            )
 
 
 def address(sensor: int) -> str:
@@ -261,7 +262,10 @@ def unconfirmed(page_port: int) -> int:
 def median(runs: list[Result]) -> Result:
     return Result(
         statistics.median(run.readings_per_s for run in runs),
-        {k: statistics.median(run.us_per_reading[k] for run in runs) for k in runs[0].us_per_reading},
+        {
+            k: statistics.median(run.us_per_reading[k] for run in runs)
+            for k in runs[0].us_per_reading
+        },
         statistics.median(run.peak_rss_mb for run in runs),
         sum(run.lost for run in runs),
     )
@@ -286,9 +290,13 @@ def print_table(ours: Result, theirs: Result | None) -> None:
     row("lost, in all runs", lambda r: f"{r.lost}")
     for name in ours.us_per_reading:
         if name != "gateway":
-            row(f"{name}: CPU µs per reading", lambda r, n=name: f"{r.us_per_reading.get(n, 0):.1f}")
+            row(
+                f"{name}: CPU µs per reading", lambda r, n=name: f"{r.us_per_reading.get(n, 0):.1f}"
+            )
     if theirs:
-        print(f"{'readings per CPU second, ours / theirs':38}{per_cpu_s(ours) / per_cpu_s(theirs):15.1f}×")
+        print(
+            f"{'readings per CPU second, ours / theirs':38}{per_cpu_s(ours) / per_cpu_s(theirs):15.1f}×"
+        )
 
 
 def as_json(readings: int, runs: int, ours: Result, theirs: Result | None) -> dict[str, Any]:
@@ -299,7 +307,9 @@ def as_json(readings: int, runs: int, ours: Result, theirs: Result | None) -> di
         "ours": figures(ours),
         "theirs": figures(theirs) if theirs else None,
         "theirs_is": THINGSBOARD,
-        "readings_per_cpu_s_ratio": round(per_cpu_s(ours) / per_cpu_s(theirs), 2) if theirs else None,
+        "readings_per_cpu_s_ratio": round(per_cpu_s(ours) / per_cpu_s(theirs), 2)
+        if theirs
+        else None,
     }
 
 
@@ -314,4 +324,4 @@ def figures(result: Result) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
