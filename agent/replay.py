@@ -48,7 +48,9 @@ class Replay:
     def __post_init__(self) -> None:
         self.engine = Engine(self.config.rule, site.presence_sensors(self.config))
         self.intake = site.intake(self.config)
-        self._names = {sensor.name for sensor in self.config.sensor}
+        # `satomori decode` knows no names and calls a sensor by its address.
+        self._names = {" ".join(s.device.source[1:]): s.name for s in self.config.sensor}
+        self._names |= {s.name: s.name for s in self.config.sensor}
 
     def events(self, path: Path, until: datetime | None) -> Iterator[AlertEvent]:
         """Yield what is alerted, up to `until` (None: up to the last reading).
@@ -109,7 +111,8 @@ class Replay:
         value = float(row["value"])
         if not math.isfinite(value):
             raise ValueError(f"not a finite number: {row['value']!r}")
-        return Reading(str(row["sensor"]), Quantity(row["quantity"]), value, at)
+        sensor = str(row["sensor"])
+        return Reading(self._names.get(sensor, sensor), Quantity(row["quantity"]), value, at)
 
     def _complain(self, number: int, problem: Exception) -> None:
         self.unreadable += 1

@@ -206,6 +206,12 @@ def test_readings_that_come_late_are_counted_and_do_not_turn_time_back(run):
     assert ran.err == ["4 readings judged, 1 of them too late; 0 lines left out"]
 
 
+def test_readings_of_decode_which_names_sensors_by_their_address_are_understood(run):
+    reading = {"quantity": "temperature_celsius", "value": 31, "sensor": "A4:C1:38:00:00:01"}
+    ran = run([json.dumps(reading | {"at": "2026-11-23T06:00:00+00:00"})])
+    assert [(e["sensor"], e["phase"]) for e in ran.events] == [("寝室", "firing")]
+
+
 def test_sensors_that_are_not_configured_are_named(run):
     names = ["納屋", "\x1b[2J"]
     ran = run([reading(1, n, name) for n, name in enumerate(names)])

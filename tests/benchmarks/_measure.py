@@ -1,9 +1,10 @@
 """What the benchmarks share: what a process costs, and ThingsBoard IoT Gateway to compare it with.
 
 ThingsBoard's gateway is what comes nearest to ours: Python, many kinds of sensors, MQTT, a SQLite
-store. It runs as it is published, from PyPI, in an environment of its own; only its server is played
-here: it connects to the same Mosquitto, where `Platform` answers what it asks for at its start, with
-limits as generous as ThingsBoard's own defaults or more, and takes its telemetry.
+store. It runs as it is published, from PyPI, in an environment of its own; only its server is
+played here: it connects to the same Mosquitto, where `Platform` answers what it asks for at its
+start, with limits that are at least as generous as those of a ThingsBoard server, and takes its
+telemetry.
 """
 
 import compileall

@@ -1,8 +1,8 @@
 """What does a gateway cost that has little to do, as most of them most of the time?
 
-Ours: 20 Bluetooth sensors of a home and a greenhouse, each heard about every ten seconds, through
-the real bleak from a fake BlueZ on a private D-Bus; rules that watch them; the journal; connected to
-Mosquitto; the page on, and looked at once.
+Ours: 20 Bluetooth sensors, each heard about every ten seconds, through the real bleak from a fake
+BlueZ on a private D-Bus; rules that watch them; the journal; connected to Mosquitto; the page on,
+and looked at once.
 
 Theirs: ThingsBoard IoT Gateway, connected to the same Mosquitto, with its SQLite store, and without
 any connector, since its Bluetooth connector does not read advertisements: nothing comes in.
@@ -10,8 +10,8 @@ any connector, since its Bluetooth connector does not read advertisements: nothi
 Both run at the same time. RSS counts every page that is mapped, those of libraries that others use
 too; PSS counts such pages by the share, USS not at all.
 
-Run as `python tests/benchmarks/footprint.py [--json] [--seconds 60]`. It takes four minutes; the first
-time longer, because ThingsBoard's gateway is installed into .bench/thingsboard.
+Run as `python tests/benchmarks/footprint.py [--json] [--seconds 60]`. It takes four minutes; the
+first time longer, because ThingsBoard's gateway is installed into .bench/thingsboard.
 """
 
 import argparse
