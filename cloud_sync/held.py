@@ -40,15 +40,20 @@ class Held:
         if len(boots) > MAX_BOOTS:
             boots.popitem(last=False)
 
-    def recall(self, gateway: str, boots: Mapping[str, Spans]) -> None:
-        """Take up what a confirmation from before our start says, where there is room for it."""
+    def recall(self, gateway: str, boots: Mapping[str, Spans]) -> bool:
+        """Take up what a confirmation from before our start says, where there is room for it.
+
+        Returns whether we have said less than that meanwhile, and should say all of it again.
+        """
         known = self._boots(gateway)
+        said = self.confirmation(gateway) if known else None
         for boot, numbers in reversed(list(boots.items())):
             if boot in known:
                 known[boot].update(numbers)
             elif len(known) < MAX_BOOTS:
                 known[boot] = numbers
                 known.move_to_end(boot, last=False)
+        return said is not None and said != self.confirmation(gateway)
 
     def confirmation(self, gateway: str) -> bytes:
         """Return the payload that tells the gateway."""

@@ -146,7 +146,9 @@ class Ingester:
             return Arrival(gateway, decode_batch(bytes(message.payload)))
         # Only the one from before our start: what we say ourselves comes back without the flag.
         if message.retain:
-            self._held.recall(gateway, decode_confirmed(bytes(message.payload)))
+            before = decode_confirmed(bytes(message.payload))
+            if self._held.recall(gateway, before):
+                self._news[gateway] = None
         return None
 
     def _keep(self, arrivals: Sequence[Arrival], oddities: Sequence[Oddity], pause: Pause) -> None:

@@ -56,8 +56,16 @@ def test_a_gateway_not_heard_of_for_long_is_forgotten(monkeypatch):
 def test_what_was_confirmed_before_the_start_is_taken_up_again():
     held = Held()
     held.add("g12", boot(2), Spans.parse("7"))
-    held.recall("g12", {boot(1): Spans.parse("1-5"), boot(2): Spans.parse("1-6")})
+    before = {boot(1): Spans.parse("1-5"), boot(2): Spans.parse("1-6")}
+    assert held.recall("g12", before), "the gateway should be told again"
+    assert not held.recall("g12", before), "it was told"
     assert confirmed(held) == {boot(1): "1-5", boot(2): "1-7"}
+
+
+def test_a_confirmation_from_before_the_start_need_not_be_said_again():
+    held = Held()
+    assert not held.recall("g12", {boot(1): Spans.parse("1-5")})
+    assert confirmed(held) == {boot(1): "1-5"}
 
 
 def test_an_old_confirmation_pushes_out_nothing_that_is_new():

@@ -1,11 +1,13 @@
 import logging
 from datetime import UTC, datetime
+from urllib.request import Request, urlopen
 
 import pytest
 
 from cloud_sync.influx import InfluxStore
+from cloud_sync.spans import Spans
 from cloud_sync.store import Refused, Rejected, TooLarge, Unavailable
-from cloud_sync.wire import FAMILY, LineWriter
+from cloud_sync.wire import FAMILY, Batch, LineWriter, encode_batch
 from drivers.reading import Quantity
 from tests.fakes.servers import free_port, nginx_v2
 
@@ -188,6 +190,16 @@ def test_lines_are_packed_on_the_way(influx_bucket, tmp_path):
         store.write(lines)
         store.close()
     assert len(influx_bucket.rows("air")) == 1000
+
+
+@pytest.mark.parametrize("leaf", ["/write?db={database}", "/write?db={database}&precision=n"])
+def test_influx_takes_a_whole_payload_and_skips_its_header(influx_bucket, leaf):
+    """This is what lets Telegraf and others read batches without us."""
+    payload = encode_batch(Batch("5f3a9c01", Spans([(1, 1)]), 0, LINE), "line-protocol")
+    url = influx_bucket.influx.url + leaf.format(database=influx_bucket.database)
+    with urlopen(Request(url, payload), timeout=10) as response:
+        assert response.status == 204
+    assert len(influx_bucket.rows("air")) == 1
 
 
 def test_victoria_metrics_takes_the_same_lines(victoria_metrics_server):

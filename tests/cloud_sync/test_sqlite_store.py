@@ -36,6 +36,14 @@ def test_a_line_that_comes_again_writes_nothing_new(store):
     assert store.count() == 3
 
 
+def test_a_line_that_comes_again_does_not_wear_the_card(store, tmp_path):
+    store.write(LINES)
+    log = tmp_path / "store.sqlite-wal"
+    before = log.read_bytes()
+    store.write(LINES)
+    assert log.read_bytes() == before
+
+
 def test_the_order_of_tags_and_fields_makes_no_other_point(store):
     store.write(b"air,gateway=g12,sensor=m a=1,b=2 5\n")
     store.write(b"air,sensor=m,gateway=g12 b=2,a=1 5\n")

@@ -156,6 +156,13 @@ def test_an_interruption_while_waiting_ends_the_writing(sqlite, tmp_path):
     assert sqlite.count() == 0
 
 
+def test_the_connection_gets_its_turn_while_a_bad_line_is_looked_for(sqlite, tmp_path):
+    turns = []
+    writer(sqlite, tmp_path).write(pieces(*map(line, range(8)), b"bad\n"), turns.append)
+    assert turns
+    assert set(turns) == {0.0}
+
+
 def test_a_full_set_aside_folder_stops_everything_until_there_is_room(sqlite, tmp_path):
     aside = SetAside(tmp_path / "aside", lambda: NOON, max_bytes=350)
     cautious = Writer(sqlite, aside, Patience())

@@ -544,9 +544,16 @@ def test_two_rules_of_the_same_name_are_refused_because_their_alerts_would_mix()
 
 
 @pytest.mark.parametrize(
-    "settings_of", [lambda: Above(5, -1), lambda: Below(5, -1), lambda: Outside(7, 3)]
+    "settings_of",
+    [
+        lambda: Above(5, -1),
+        lambda: Below(5, -1),
+        lambda: Outside(7, 3),
+        lambda: Outside(3, 7, -1),
+        lambda: Outside(3, 7, 2.1),
+    ],
 )
-def test_a_band_that_leaves_no_room_is_refused(settings_of):
+def test_a_margin_below_0_or_a_band_that_leaves_nothing_is_refused(settings_of):
     with pytest.raises(ValueError, match="margin"):
         settings_of()
 

@@ -1,0 +1,164 @@
+"""docs/wire.md says what the code does."""
+
+import re
+import tomllib
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.broker import Broker, connect_properties
+from cloud_sync.held import MAX_BOOTS, MAX_SPANS
+from cloud_sync.topics import parse_topic, partition, topic
+from cloud_sync.wire import (
+    ALERT,
+    FAMILY,
+    MAX_HEADER_BYTES,
+    MAX_PAYLOAD_BYTES,
+    LineWriter,
+    decode_batch,
+    decode_confirmed,
+    encode_batch,
+    encode_confirmed,
+    parse_line,
+    records,
+)
+from rules.alert import AlertEvent, Severity
+from rules.lifecycle import Phase
+from tests.fakes.servers import until
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
+AT = datetime(2025, 11, 24, 16, tzinfo=UTC)
+EVENT = AlertEvent("rule", "meter", Phase.FIRING, AT, AT, Severity.DANGER, 31.4)
+
+
+def example(language):
+    (found,) = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+    return found
+
+
+def table_after(heading):
+    """The cells of the code in the first columns of the first table below a heading."""
+    text = DOCUMENT.split(heading, 1)[1].lstrip().split("\n\n", 1)[0]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines()[2:]]
+    return [[cell.strip("`") for cell in row] for row in rows]
+
+
+def test_every_quantity_is_in_the_table_with_its_measurement():
+    documented = {(row[0], row[1]) for row in table_after("others are absent.")}
+    alert_fields = parse_line(LineWriter("g12").event(EVENT)).fields
+    assert documented == {
+        *((family, quantity.value) for quantity, family in FAMILY.items()),
+        *((ALERT, field) for field in alert_fields),
+    }
+
+
+def test_every_tag_is_in_the_table():
+    documented = table_after("absent when there was none |\n")
+    writer = LineWriter("g12", "site", {"meter": "place"})
+    (reading,) = writer.readings("meter", dict.fromkeys(list(FAMILY)[:1], 1.0), AT)
+    assert {row[0] for row in documented if row[1] == "all"} == set(parse_line(reading).tags)
+    assert {row[0] for row in documented} == set(parse_line(writer.event(EVENT)).tags)
+
+
+def test_every_severity_and_phase_of_an_event_is_named():
+    rows = {row[0]: row[2] for row in table_after("absent when there was none |\n")}
+    assert set(re.findall(r"\w+", rows["severity"])) - {"or"} == set(Severity)
+    assert set(re.findall(r"\w+", rows["phase"])) - {"or"} == {Phase.FIRING, Phase.QUIET}
+
+
+def test_every_topic_is_in_the_table():
+    leaves = [row[0].replace("<sensor>", "meter") for row in table_after("<gateway>/<leaf>\n")]
+    assert leaves == ["readings", "events", "confirmed", "state", "latest/meter"]
+    for leaf in leaves:
+        assert parse_topic(topic("g12", leaf)).leaf == leaf
+    gateway, named = re.search(r"The gateway `(\w+)`\s+is in `(p\d\d)`", DOCUMENT).groups()
+    assert partition(gateway) == named
+
+
+def test_the_batch_is_one_and_holds_records():
+    payload = example("line-protocol").encode()
+    batch = decode_batch(payload)
+    assert (batch.boot, str(batch.sequence), batch.floor) == ("5f3a9c01", "118-119,121", 117)
+    assert encode_batch(batch, "line-protocol") == payload
+    for line in batch.lines.splitlines():
+        assert list(records(parse_line(line)))
+
+
+def test_the_confirmation_is_one():
+    payload = example("json").strip().encode()
+    assert encode_confirmed(decode_confirmed(payload)) == payload
+
+
+def test_the_limits_are_those_of_the_code():
+    assert "at most 1 MiB, its header at most 64 KiB" in DOCUMENT
+    assert (MAX_PAYLOAD_BYTES, MAX_HEADER_BYTES) == (1 << 20, 64 << 10)
+    numbers = re.search(r"the (\d+) boots of a gateway .* most (\d+) spans", DOCUMENT, re.DOTALL)
+    assert tuple(map(int, numbers.groups())) == (MAX_BOOTS, MAX_SPANS)
+
+
+def test_telegraf_is_configured_for_the_topics_of_batches():
+    config = tomllib.loads(example("toml"))
+    (consumer,) = config["inputs"]["mqtt_consumer"]
+    assert consumer["topics"] == [f"satomori/v1/+/+/{leaf}" for leaf in ("readings", "events")]
+    assert consumer["topic_tag"] == ""
+    assert consumer["data_format"] == "influx"
+
+
+@contextmanager
+def logged_in(port, user, folder, topics=()):
+    """Somebody at the broker, who has subscribed; yields the client, and the topics it hears of."""
+    password_file = folder / user
+    password_file.write_text("s3cret")
+    broker = Broker("127.0.0.1", port, tls=False, username=user, password_file=password_file)
+    client = broker.client(user, protocol=5, session_expiry_s=0)
+    heard, subscribed = [], []
+    client.on_message = lambda _client, _userdata, message: heard.append(message.topic)
+    client.on_subscribe = lambda *_: subscribed.append(True)
+    broker.connect(client, connect_properties(session_expiry_s=0))
+    client.loop_start()
+    try:
+        until(client.is_connected)
+        for name in topics:
+            client.subscribe(name, 1)
+        until(lambda: len(subscribed) == len(topics))
+        yield client, heard
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(60)
+def test_the_access_list_lets_each_do_its_own_and_no_more(start_mosquitto, tmp_path):
+    users = dict.fromkeys(["ingester", "g12", "g13"], "s3cret")
+    port = start_mosquitto(passwords=users, acl=example("acl")).port
+
+    def publish(user, name):
+        # Mosquitto 2.0.11 hangs up on who publishes what is forbidden: a login for each message.
+        with logged_in(port, user, tmp_path) as (client, _):
+            info = client.publish(name, b"x", qos=1)
+            until(lambda: info.is_published() or not client.is_connected())
+
+    everything = [f"satomori/v1/+/+/{leaf}" for leaf in ("readings", "events", "confirmed")]
+    with logged_in(port, "ingester", tmp_path, everything) as (ingester, stored):
+        for leaf in ("readings", "events", "state", "latest/m", "confirmed"):
+            publish("g13", topic("g12", leaf))
+        for leaf in ("confirmed", "readings", "events"):
+            publish("g12", topic("g12", leaf))
+        until(lambda: len(stored) == 2)
+        with logged_in(port, "g12", tmp_path, everything) as (_, confirmed):
+            for gateway in ("g13", "g12"):
+                ingester.publish(topic(gateway, "confirmed"), b"x", qos=1)
+            until(lambda: len(stored) == 4 and confirmed)
+    own = [topic("g12", leaf) for leaf in ("readings", "events")]
+    assert stored == [*own, topic("g13", "confirmed"), topic("g12", "confirmed")]
+    assert confirmed == [topic("g12", "confirmed")]
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(60)
+def test_mosquitto_understands_its_settings(start_mosquitto):
+    settings = [line for line in example("conf").splitlines() if "allow_anonymous" not in line]
+    start_mosquitto(extra="\n".join(settings).replace("max_queued_messages 0", ""))
