@@ -25,6 +25,7 @@ from agent.overview import Overview
 from agent.pipeline import Pipeline
 from agent.signals import Output, Signals
 from agent.supervise import supervise
+from agent.web.listener import listener, somebody_knocks
 from cloud_sync.home_assistant import HomeAssistant
 from cloud_sync.uplink import Uplink
 from drivers.transport import Transport, TransportReport, TransportState
@@ -120,11 +121,14 @@ class App:
         return lambda message: report(TransportReport(TransportState.BROKEN, message))
 
     async def _page(self) -> None:
-        # Loaded here, because a gateway may do without a page.
-        from agent.web.server import create_app, serve  # noqa: PLC0415
-
         page, zone = self._config.page, self._config.gateway.timezone
-        await serve(create_app(self.overview.status, zone), page.listen, page.port)
+        with listener(page.listen, page.port) as listening:
+            host = f"[{page.listen}]" if ":" in page.listen else page.listen
+            log.info("page at http://%s:%d/", host, page.port)
+            await somebody_knocks(listening)
+            from agent.web.server import create_app, serve  # noqa: PLC0415  # see listener.py
+
+            await serve(create_app(self.overview.status, zone), listening)
 
     def _made_uplink(self, section: UplinkSection, journal: Journal) -> Uplink:
         gateway, overview = self._config.gateway, self.overview

@@ -17,13 +17,12 @@ from urllib.parse import urlsplit
 
 from agent import clock
 from cloud_sync.broker import Broker
-from cloud_sync.ingester import Ingester
-from cloud_sync.sqlite_store import SqliteStore
 from cloud_sync.store import StoreError
 from cloud_sync.topics import PARTITIONS
 
 if TYPE_CHECKING:
     from cloud_sync.influx import InfluxStore
+    from cloud_sync.sqlite_store import SqliteStore
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -62,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     except StoreError as problem:
         print(problem, file=sys.stderr)
         return 2
+    from cloud_sync.ingester import Ingester  # noqa: PLC0415  # as in _store
+
     stop = Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda _signum, _frame: stop.set())
@@ -77,9 +78,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _store(args: argparse.Namespace) -> "InfluxStore | SqliteStore":
-    if args.sqlite:
-        return SqliteStore(args.sqlite)
     # The gateway's commands read these arguments, too, and do without 13 MB of InfluxDB client.
+    if args.sqlite:
+        from cloud_sync.sqlite_store import SqliteStore  # noqa: PLC0415
+
+        return SqliteStore(args.sqlite)
     from cloud_sync.influx import InfluxStore  # noqa: PLC0415
 
     return InfluxStore(

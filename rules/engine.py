@@ -173,7 +173,6 @@ class Engine:
             self._begin(to)
             self._now = to
         while (due := self._next_due()) is not None and due <= to:
-            self._now = max(self._now, due)
             events += self._come_due(due)
         self._now = max(self._now, to)
         return events
@@ -193,8 +192,7 @@ class Engine:
             if watch.first_breach != BEGINNING:
                 watch.first_breach += by
             watch.timer = None
-            self._schedule(watch, self._now)
-            self._look_at(watch, self._now)
+            self._look_again(watch, self._now)
 
     def snapshot(self) -> Snapshot:
         """Return all that `restore` needs to go on from here."""
@@ -257,9 +255,7 @@ class Engine:
         if (state := dumped.get(_key(watch))) is not None:
             load_alert(watch, state)
         if not watch.rule.condition.from_silence:
-            self._schedule(watch, now)
-            # Its hours may be others today.
-            self._look_at(watch, now)
+            self._look_again(watch, now)
         elif watch.alert.phase is not Phase.FIRING:
             self._resume(watch, now, resumed_at)
 
@@ -322,6 +318,11 @@ class Engine:
         # Hours that begin or end change nothing where all is well, or where it fires already.
         if rule.hours is not None and watch.breached and alert.phase is not Phase.FIRING:
             self._look_at(watch, rule.hours.next_edge(now))
+
+    def _look_again(self, watch: Watch, now: datetime) -> None:
+        """See to it that the alert is also looked at now: it may be within other hours by now."""
+        self._schedule(watch, now)
+        self._look_at(watch, now)
 
     def _look_at(self, watch: Watch, at: datetime) -> None:
         # A timer that is early enough stays, whatever it was made for: signs of life that put off

@@ -14,9 +14,7 @@ noticed by TCP keep-alive within about a minute. Nothing here can hold up the re
 
 import asyncio
 import contextlib
-import errno
 import json
-import logging
 import socket
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import fields, is_dataclass
@@ -35,8 +33,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.status import Status
 from agent.web.page import HERE, draw
 from agent.web.words import preferred
-
-log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 FINISH_WITHIN_S = 2
@@ -57,10 +53,6 @@ HEADERS: Mapping[str, str] = {
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class CannotListen(OSError):
-    """The page cannot be served there: change its address in gateway.toml, or free the port."""
 
 
 def create_app(status: Callable[[], Status], zone: ZoneInfo) -> Starlette:
@@ -186,9 +178,8 @@ class _Server(uvicorn.Server):
         await self.stop.wait()
 
 
-async def serve(app: ASGIApp, listen: str, port: int) -> None:
-    """Serve `app` on the address `listen` until cancelled. Raises CannotListen."""
-    listener = _listener(listen, port)
+async def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve `app` on this socket until cancelled, and close it."""
     server = _Server(
         uvicorn.Config(
             app,
@@ -205,33 +196,10 @@ async def serve(app: ASGIApp, listen: str, port: int) -> None:
             timeout_graceful_shutdown=FINISH_WITHIN_S,
         )
     )
-    log.info("page at http://%s:%d/", f"[{listen}]" if ":" in listen else listen, port)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
         server.stop.set()
         await serving
         raise
-
-
-def _listener(listen: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-    try:
-        listener = socket.create_server((listen, port), family=family, backlog=MAX_CONNECTIONS)
-    except OSError as problem:
-        what_next = _WHAT_NEXT.get(problem.errno or 0, "")
-        raise CannotListen(f"no page on {listen} port {port}: {problem}. {what_next}") from problem
-    # Accepted connections inherit these.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    return listener
-
-
-_WHAT_NEXT = {
-    errno.EADDRINUSE: "Something else has this port: `ss -ltnp` names it",
-    errno.EADDRNOTAVAIL: "This machine has no such address just now: `ip address` lists them",
-    errno.EACCES: "Ports below 1024 are for root: take a higher one",
-}

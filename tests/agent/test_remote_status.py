@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.remote_status import status
+from agent.web.listener import listener
 from agent.web.server import create_app, serve, status_to_json
 from gateway_config.load import load
 from rules.alert import Severity
@@ -39,7 +40,7 @@ class Command:
     async def page(self, shown):
         """Serve the real page."""
         app = create_app(lambda: shown, ZoneInfo("Asia/Tokyo"))
-        serving = asyncio.create_task(serve(app, self.listen, self.port))
+        serving = asyncio.create_task(serve(app, listener(self.listen, self.port)))
         await asyncio.sleep(0)  # it listens from its first step on
         try:
             yield

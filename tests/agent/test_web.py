@@ -20,11 +20,11 @@ from agent.sampling import LastValue
 from agent.status import Status
 from agent.web.cards import OLD_AFTER
 from agent.web.glance import UNDELIVERED_AFTER, Level
+from agent.web.listener import CannotListen, listener, somebody_knocks
 from agent.web.page import HERE, draw
 from agent.web.server import (
     HEADERS,
     MAX_CONNECTIONS,
-    CannotListen,
     create_app,
     serve,
     status_to_json,
@@ -488,7 +488,9 @@ def free_port() -> int:
 @asynccontextmanager
 async def served() -> AsyncIterator[Site]:
     site = Site(free_port())
-    serving = asyncio.create_task(serve(create_app(site.now, JAPAN), "127.0.0.1", site.port))
+    serving = asyncio.create_task(
+        serve(create_app(site.now, JAPAN), listener("127.0.0.1", site.port))
+    )
     await asyncio.sleep(0)  # it listens from its first step on
     try:
         yield site
@@ -565,7 +567,9 @@ async def test_only_a_request_that_names_this_host_is_answered(site: Site, host:
 
 async def test_the_address_the_request_came_in_at_is_a_name_of_this_host():
     port, listen = free_port(), "127.0.0.2"
-    serving = asyncio.create_task(serve(create_app(lambda: GOOD_DAY, JAPAN), listen, port))
+    serving = asyncio.create_task(
+        serve(create_app(lambda: GOOD_DAY, JAPAN), listener(listen, port))
+    )
     await asyncio.sleep(0)
     reader, writer = await asyncio.open_connection(listen, port)
     writer.write(b"HEAD / HTTP/1.1\r\nHost: 127.0.0.2\r\nConnection: close\r\n\r\n")
@@ -619,7 +623,7 @@ async def test_a_status_that_cannot_be_had_is_said_plainly(caplog: pytest.LogCap
     def fails() -> Status:
         raise RuntimeError("the journal is gone")
 
-    serving = asyncio.create_task(serve(create_app(fails, JAPAN), "127.0.0.1", port))
+    serving = asyncio.create_task(serve(create_app(fails, JAPAN), listener("127.0.0.1", port)))
     await asyncio.sleep(0)
     answer = await Site(port).get()
     assert answer.status == 500
@@ -632,16 +636,25 @@ async def test_a_status_that_cannot_be_had_is_said_plainly(caplog: pytest.LogCap
         await asyncio.wait_for(serving, 5)
 
 
-async def test_a_port_in_use_names_what_to_do():
+def test_a_port_in_use_names_what_to_do():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen, match=rf"127.0.0.1 port {port}: .*ss -ltnp"):
-            await serve(create_app(lambda: GOOD_DAY, JAPAN), "127.0.0.1", port)
+            listener("127.0.0.1", port)
 
 
-async def test_an_address_of_another_machine_names_what_to_do():
+def test_an_address_of_another_machine_names_what_to_do():
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1 port 8080: .*ip address"):
-        await serve(create_app(lambda: GOOD_DAY, JAPAN), "192.0.2.1", 8080)
+        listener("192.0.2.1", 8080)
+
+
+async def test_nothing_is_loaded_before_somebody_knocks():
+    with listener("127.0.0.1", 0) as listening:
+        knocked = asyncio.create_task(somebody_knocks(listening))
+        await asyncio.sleep(0)
+        assert not knocked.done()
+        with socket.create_connection(listening.getsockname()):
+            await asyncio.wait_for(knocked, 5)
 
 
 async def test_too_many_at_once_are_sent_away_and_the_next_one_is_served(site: Site):
