@@ -39,9 +39,7 @@ class SqliteStore:
         """Open the file, or make it. Raises Refused."""
         self._path = path
         try:
-            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-            # A record in here is confirmed, and then its gateway may forget it: so FULL.
-            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {SCHEMA}")
+            self._db = _opened(path)
         except sqlite3.Error as problem:
             raise Refused(
                 f"{path} cannot be opened as a SQLite file ({problem}): check that its folder "
@@ -83,6 +81,17 @@ class SqliteStore:
         )
         for tags, field, value, time_ns in rows:
             yield Point(measurement, json.loads(tags), {field: value}, time_ns)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        # A record in here is confirmed, and then its gateway may forget it: so FULL.
+        db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {SCHEMA}")
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _rows(line: bytes) -> Iterator[tuple[str, str, int, str, float]]:

@@ -81,7 +81,11 @@ async def test_numeric_rows_reach_victoria_metrics_too(
         assert site.daemon.stop() == 0
         values = sum(len(parse_line(line).fields) for line in site.journal())
         site.daemon.start()
-        await until(lambda: victoria_metrics_server.count() >= values, what="all values")
+
+        def arrived():
+            return victoria_metrics_server.count(site.gateway) >= values
+
+        await until(arrived, what="all values")
 
 
 async def test_telegraf_could_read_what_is_sent_as_line_protocol(

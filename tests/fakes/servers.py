@@ -379,11 +379,11 @@ class VictoriaMetrics(Server):
 
     url: str = ""
 
-    def count(self) -> int:
-        """Return the number of stored values, of all series."""
+    def count(self, gateway: str) -> int:
+        """Return the number of stored values of a gateway, of all its series."""
         _get(f"{self.url}/internal/force_flush")
-        everything = {"match[]": '{__name__!=""}', "start": "0", "end": "4102444800"}
-        export = _get(f"{self.url}/api/v1/export", everything)
+        series = {"match[]": f'{{gateway="{gateway}"}}', "start": "0", "end": "4102444800"}
+        export = _get(f"{self.url}/api/v1/export", series)
         return sum(len(json.loads(line)["values"]) for line in export.splitlines())
 
 
