@@ -25,7 +25,7 @@ from typing import IO, Final, TypeAlias
 
 from cloud_sync.spans import Spans
 from cloud_sync.topics import Lane
-from cloud_sync.uplink import Entry
+from cloud_sync.under_way import Entry
 
 APPLICATION_ID: Final = 0x5361746F
 """In the file's header, so that nobody mistakes it for another program's: "Sato"."""

@@ -5,9 +5,8 @@ full one says "success" and drops. So a record counts as delivered when the inge
 InfluxDB has it (`confirmed_by="ingester"`); until then it is sent again. Sending twice is harmless,
 because a record's place in InfluxDB was fixed when it entered the journal.
 
-Constraints: at most WINDOW batches are under way; a batch is at most MAX_BATCH_BYTES; what is not
-confirmed within `CONFIRM_TIMEOUT_S` is sent again, ever more slowly if that does not help; nothing
-waits in memory but what is under way, because the journal is the queue.
+What is under way, and when it is sent again, is in under_way.py. Nothing waits in memory: the
+journal is the queue.
 """
 
 import asyncio
@@ -16,9 +15,11 @@ import json
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, auto
+from functools import partial
+from threading import Thread
 from time import monotonic
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -36,16 +37,9 @@ from cloud_sync.broker import (
 from cloud_sync.broker import Protocol as MqttProtocol
 from cloud_sync.spans import Spans
 from cloud_sync.topics import Lane, topic
-from cloud_sync.wire import BadPayload, Batch, Encoding, decode_confirmed, encode_batch
+from cloud_sync.under_way import CONFIRM_TIMEOUT_S, Outbox, UnderWay
+from cloud_sync.wire import BadPayload, Encoding, decode_confirmed, encode_batch
 
-WINDOW = 8
-"""Batches under way. Enough to fill a slow link, few enough that an alert soon gets its turn."""
-
-MAX_BATCH_BYTES = 16_384
-"""Before compression: well under what the slowest link moves in a keepalive."""
-
-CONFIRM_TIMEOUT_S = 30.0
-MAX_CONFIRM_TIMEOUT_S = 900.0
 CONNACK_TIMEOUT_S = 30.0
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 300.0
 STATE_EVERY_S = 900.0
@@ -63,32 +57,6 @@ class LinkState(StrEnum):
     ONLINE = auto()
     WAITING = auto()
     """Not connected; the next attempt comes by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Consecutive records of one lane, as the journal keeps them."""
-
-    boot: str
-    first: int
-    last: int
-    lines: bytes
-
-
-class Outbox(Protocol):
-    """What the uplink needs of the journal. Fast: it is called from the event loop."""
-
-    def pending(self, lane: Lane, after: int, max_bytes: int) -> Sequence[Entry]:
-        """Return entries of one boot numbered above `after`, oldest first, not yet confirmed."""
-        ...
-
-    def floor(self, boot: str) -> int:
-        """Return the number up to which this boot has nothing that is not confirmed."""
-        ...
-
-    def confirm(self, boot: str, numbers: Spans) -> None:
-        """Never offer these records again. Unknown boots and numbers are ignored."""
-        ...
 
 
 Trouble: TypeAlias = Literal["link", "silence", "refusal"]
@@ -121,14 +89,6 @@ class Retained(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _UnderWay:
-    lane: Lane
-    boot: str
-    sequence: Spans
-    deadline: float
-
-
 class Uplink:
     """One gateway's way to the cloud. `run` it; `wake` it when something was appended."""
 
@@ -140,6 +100,7 @@ class Uplink:
         *,
         state: Callable[[], Mapping[str, object]],
         retained: Retained | None = None,
+        confirm_timeout_s: float = CONFIRM_TIMEOUT_S,
     ) -> None:
         """`state` says how the gateway is doing, as JSON for the retained state topic."""
         self.link = LinkState.CONNECTING
@@ -147,7 +108,8 @@ class Uplink:
         """time.monotonic() of the last confirmation."""
         self.bytes_sent = 0
         """Payload bytes since the start."""
-        self._broker, self._settings, self._outbox = broker, settings, outbox
+        self._broker, self._settings = broker, settings
+        self._client_id = f"satomori-{settings.gateway}"
         self._state, self._retained = state, retained
         self._trouble: dict[Trouble, str] = {}
         self._protocols = list(broker.protocols)
@@ -155,9 +117,7 @@ class Uplink:
         """How many times in a row the broker hung up on the login."""
         self._wake = asyncio.Event()
         self._inbox: deque[Callable[[], None]] = deque()
-        self._under_way: dict[int, _UnderWay] = {}
-        self._position: dict[Lane, int] = {"events": 0, "readings": 0}
-        self._confirm_timeout_s = CONFIRM_TIMEOUT_S
+        self._under_way = UnderWay(outbox, confirm_timeout_s)
         self._next_readings = self._next_state = 0.0
 
     @property
@@ -203,7 +163,7 @@ class Uplink:
         connected: asyncio.Future[ReasonCode] = asyncio.get_running_loop().create_future()
         self._listen(client, connected, over)
         properties = connect_properties(session_expiry_s=SESSION_EXPIRY_S)
-        await asyncio.to_thread(self._broker.connect, client, properties)
+        await _in_thread(partial(self._broker.connect, client, properties))
         client.loop_start()
         try:
             await self._await_connack(connected, over)
@@ -211,13 +171,12 @@ class Uplink:
             self._hung_up = 0
             await self._talk(client, over)
         finally:
-            self._under_way.clear()
-            await asyncio.to_thread(_close, client, self._settings.gateway)
+            await _in_thread(partial(_close, client, self._settings.gateway))
 
     def _client(self, protocol: MqttProtocol) -> Client:
         gateway = self._settings.gateway
         client = self._broker.client(
-            f"satomori-{gateway}", protocol=protocol, session_expiry_s=SESSION_EXPIRY_S
+            self._client_id, protocol=protocol, session_expiry_s=SESSION_EXPIRY_S
         )
         client.will_set(topic(gateway, "state"), _offline(gateway), qos=1, retain=True)
         return client
@@ -271,7 +230,7 @@ class Uplink:
         self.link = LinkState.ONLINE
         self._trouble.pop("link", None)
         self._inbox.clear()
-        self._rewind()
+        self._under_way.rewind()
         self._next_readings = self._next_state = 0.0
         if self._settings.confirmed_by == "ingester":
             client.subscribe(topic(self._settings.gateway, "confirmed"), qos=1)
@@ -293,68 +252,49 @@ class Uplink:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._next_wait_s()):
                     await self._wake.wait()
-        raise BrokerUnavailableError(f"the connection to {self._broker} was lost: {over.result()}")
+        raise self._broker.loss(over.result(), self._client_id)
 
     def _next_wait_s(self) -> float:
-        moments = [self._next_readings, self._next_state]
-        moments += [batch.deadline for batch in self._under_way.values()]
-        # A full window waits for its acknowledgements or their deadline, not for the next sending.
-        if len(self._under_way) >= WINDOW:
-            moments.remove(self._next_readings)
+        moments = [self._next_state]
+        if (deadline_s := self._under_way.next_deadline_s) is not None:
+            moments.append(deadline_s)
+        # A full window waits for its confirmations or their deadline, not for the next sending.
+        if not self._under_way.is_full:
+            moments.append(self._next_readings)
         return max(0.01, min(moments) - monotonic())
 
     def _send_what_fits(self, client: Client) -> None:
-        now = monotonic()
-        while len(self._under_way) < WINDOW and self._send(client, "events"):
-            pass
-        if now < self._next_readings:
+        self._send_all(client, "events")
+        if monotonic() < self._next_readings:
             return
-        more = True
-        while len(self._under_way) < WINDOW and more:
-            more = self._send(client, "readings")
-        if not more:
-            self._next_readings = now + self._settings.send_every_s
+        self._send_all(client, "readings")
+        if not self._under_way.is_full:
+            self._next_readings = monotonic() + self._settings.send_every_s
             if self._retained is not None:
                 _publish_all(client, self._retained.changes())
 
-    def _send(self, client: Client, lane: Lane) -> bool:
-        """Publish one batch; False if there is nothing to send."""
-        entries = self._outbox.pending(lane, self._position[lane], MAX_BATCH_BYTES)
-        if not entries:
-            return False
-        boot = entries[0].boot
-        numbers = Spans((entry.first, entry.last) for entry in entries)
-        lines = b"".join(entry.lines for entry in entries)
-        batch = Batch(boot, numbers, self._outbox.floor(boot), lines)
-        payload = encode_batch(batch, self._settings.encoding)
-        info = client.publish(topic(self._settings.gateway, lane), payload, qos=1)
-        deadline = monotonic() + self._confirm_timeout_s
-        self._under_way[info.mid] = _UnderWay(lane, boot, numbers, deadline)
-        self._position[lane] = entries[-1].last
-        self.bytes_sent += len(payload)
-        return True
-
-    def _rewind(self) -> None:
-        """Offer everything again that is not confirmed."""
-        self._under_way.clear()
-        self._position = {"events": 0, "readings": 0}
+    def _send_all(self, client: Client, lane: Lane) -> None:
+        while batch := self._under_way.next_batch(lane):
+            payload = encode_batch(batch, self._settings.encoding)
+            info = client.publish(topic(self._settings.gateway, lane), payload, qos=1)
+            self._under_way.sent(info.mid, lane, batch, monotonic())
+            self.bytes_sent += len(payload)
 
     def _look_for_silence(self) -> None:
         """Send again what nobody confirmed in time, more slowly each time."""
-        if all(batch.deadline > monotonic() for batch in self._under_way.values()):
+        waited_s = self._under_way.timeout_s
+        if not self._under_way.give_up_waiting(monotonic()):
             return
         who = "the ingester" if self._settings.confirmed_by == "ingester" else "the broker"
         self._complain(
             "silence",
-            f"{who} has not confirmed what was sent {self._confirm_timeout_s:.0f} s ago: "
+            f"{who} has not confirmed what was sent {waited_s:.0f} s ago: "
             "sending it again; see whether it runs, and whether InfluxDB takes its writes",
         )
-        self._confirm_timeout_s = min(self._confirm_timeout_s * 2, MAX_CONFIRM_TIMEOUT_S)
-        self._rewind()
         self._next_readings = 0.0
 
     def _on_acknowledged(self, mid: int, reason: ReasonCode) -> None:
-        batch = self._under_way.get(mid)
+        batch = self._under_way.of(mid)
         if batch is None:
             return
         if reason.is_failure:
@@ -365,7 +305,7 @@ class Uplink:
                 f"list for {topic(self._settings.gateway, batch.lane)} and its message size limit",
             )
         elif self._settings.confirmed_by == "broker":
-            self._confirm(batch.boot, batch.sequence)
+            self._confirm(batch.boot, batch.numbers)
 
     def _on_confirmed(self, payload: bytes) -> None:
         try:
@@ -377,17 +317,8 @@ class Uplink:
             self._confirm(boot, numbers)
 
     def _confirm(self, boot: str, numbers: Spans) -> None:
-        self._outbox.confirm(boot, numbers)
         self.confirmed_at = monotonic()
-        done = [
-            mid
-            for mid, batch in self._under_way.items()
-            if batch.boot == boot and all(numbers.covers(*span) for span in batch.sequence)
-        ]
-        for mid in done:
-            del self._under_way[mid]
-        if done:
-            self._confirm_timeout_s = CONFIRM_TIMEOUT_S
+        if self._under_way.confirmed(boot, numbers):
             self._trouble.clear()
 
     def _complain(self, trouble: Trouble, message: str) -> None:
@@ -403,6 +334,33 @@ class Uplink:
         state = {"v": 1, "state": "online", **self._state()}
         payload = json.dumps(state, ensure_ascii=False).encode()
         client.publish(topic(self._settings.gateway, "state"), payload, qos=1, retain=True)
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    """Do it in a thread that nobody waits for when the daemon stops: connecting can take long."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(problem: Exception | None) -> None:
+        if done.done():
+            return
+        if problem is None:
+            done.set_result(None)
+        else:
+            done.set_exception(problem)
+
+    def run() -> None:
+        problem = None
+        try:
+            work()
+        except Exception as raised:  # noqa: BLE001  # it is raised again where it is waited for
+            problem = raised
+        # A loop that is closed already waits for nobody.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, problem)
+
+    Thread(target=run, name="uplink", daemon=True).start()
+    await done
 
 
 def _settle(future: "asyncio.Future[ReasonCode]", reason: ReasonCode) -> None:
