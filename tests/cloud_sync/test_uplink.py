@@ -5,12 +5,10 @@ On a real Mosquitto, with a real journal; a second client stands where the inges
 
 import asyncio
 import contextlib
-import gc
 import json
 import queue
 import socket
 import threading
-import warnings
 
 import pytest
 from paho.mqtt.client import Client
@@ -266,26 +264,27 @@ async def test_a_topic_that_the_broker_forbids_is_said_and_nothing_is_lost(
 
 
 async def test_a_broker_that_never_answers_does_not_hold_up_the_end(journal):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    def connecting():
+        return [thread for thread in threading.enumerate() if thread.name == "uplink"]
+
+    with contextlib.ExitStack() as stack:
+        # Its backlog is full: the kernel lets whoever comes now wait.
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        stack.enter_context(socket.create_connection(full.getsockname()))
         uplink = Uplink(
-            Broker("127.0.0.1", silent.getsockname()[1], tls=True),
+            Broker("127.0.0.1", full.getsockname()[1], tls=False),
             UplinkSettings("g12"),
             journal.cursor("uplink"),
             state=dict,
         )
         task = asyncio.create_task(uplink.run())
-        connection, _ = await asyncio.to_thread(silent.accept)
+        await until(connecting)
         task.cancel()
         done, _ = await asyncio.wait({task}, timeout=1.0)
-        connection.close()
-    assert done
-    for thread in threading.enumerate():
-        if thread.name == "uplink":
-            await asyncio.to_thread(thread.join, PATIENCE_S)
-    # paho leaves the socket of a handshake that failed to the garbage collector.
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        del task, uplink
-        gc.collect()
+        assert done
+        assert connecting()
+    for thread in connecting():
+        await asyncio.to_thread(thread.join, PATIENCE_S)
 
 
 def test_the_outbox_offers_what_the_numbers_say(journal):
