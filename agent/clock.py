@@ -17,7 +17,8 @@ STATUS_OFFSET = 40
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 """systemd-timesyncd touches it when it has set the clock."""
 
-STEP = timedelta(seconds=1)
+NO_STEP = timedelta(0)
+STEP_S = 1.0
 """Less is slewing (at most 0.5 ms a second), more is somebody setting the clock."""
 
 
@@ -26,27 +27,26 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def wall_minus_boottime() -> timedelta:
-    """Return what changes only when the wall clock is set."""
-    wall, boot = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    return timedelta(microseconds=(wall - boot) // 1000)
+def wall_minus_boottime_s() -> float:
+    """Return what changes only when the wall clock is set. Asked at each frame, so: cheap."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Clock:
     """Notices when the wall clock steps."""
 
-    def __init__(self, offset: Callable[[], timedelta] = wall_minus_boottime) -> None:
-        self._read_offset = offset
-        self._offset = offset()
+    def __init__(self, offset_s: Callable[[], float] = wall_minus_boottime_s) -> None:
+        self._read_offset_s = offset_s
+        self._offset_s = offset_s()
 
     def stepped(self) -> timedelta:
         """Return how far the wall clock was set forward (or back: below 0) since the last call."""
-        offset = self._read_offset()
-        step = offset - self._offset
-        if abs(step) < STEP:
-            return timedelta(0)
-        self._offset = offset
-        return step
+        offset_s = self._read_offset_s()
+        step_s = offset_s - self._offset_s
+        if abs(step_s) < STEP_S:
+            return NO_STEP
+        self._offset_s = offset_s
+        return timedelta(seconds=step_s)
 
 
 def trusted() -> bool:

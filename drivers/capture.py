@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
@@ -20,6 +21,9 @@ from drivers.frame import Advertisement, Frame, PinChange, Registers, SerialFram
 
 MAX_LINE_BYTES = 64 * 1024
 """No frame needs a tenth of it; a longer line is another kind of file, or an attack."""
+
+KEPT_SPELLINGS = 1024
+"""A capture says the same few addresses and UUIDs thousands of times; each is looked at once."""
 
 _BASE_UUID = "-0000-1000-8000-00805f9b34fb"
 _SHORT_UUID = re.compile(r"(?:0x)?([0-9a-f]{4}|[0-9a-f]{8})")
@@ -139,7 +143,7 @@ def _parsed(line: str) -> _Given:
     if len(line) > MAX_LINE_BYTES:
         raise BadCapture(f"longer than {MAX_LINE_BYTES} bytes")
     try:
-        given = json.loads(line, parse_constant=_refuse_constant)
+        given = _READER.decode(line)
     except json.JSONDecodeError as error:
         raise BadCapture(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except (ValueError, RecursionError) as error:
@@ -151,6 +155,9 @@ def _parsed(line: str) -> _Given:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_READER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _take(given: _Given, key: str, read: Callable[[object], _T], default: object = _REQUIRED) -> _T:
@@ -167,8 +174,8 @@ def _take(given: _Given, key: str, read: Callable[[object], _T], default: object
 def _advertisement(given: _Given) -> Advertisement:
     return Advertisement(
         address=_take(given, "address", _address),
-        manufacturer_data=_take(given, "manufacturer_data", _payloads_by(_company), {}),
-        service_data=_take(given, "service_data", _payloads_by(_uuid), {}),
+        manufacturer_data=_take(given, "manufacturer_data", _by_company, {}),
+        service_data=_take(given, "service_data", _by_uuid, {}),
         at=_take(given, "at", _time),
         rssi_dbm=_take(given, "rssi", _or_null(_integer(-127, 20)), None),
         name=_take(given, "name", _or_null(_text), None),
@@ -227,7 +234,10 @@ def _transport(value: object) -> str:
 
 
 def _address(value: object) -> str:
-    return ble_address(_text(value))
+    return _ble_address(_text(value))
+
+
+_ble_address = lru_cache(KEPT_SPELLINGS)(ble_address)
 
 
 def _integer(low: int, high: int) -> Callable[[object], int]:
@@ -278,6 +288,7 @@ def _payloads_by(read_key: Callable[[str], _T]) -> Callable[[object], dict[_T, b
     return read
 
 
+@lru_cache(KEPT_SPELLINGS)
 def _company(key: str) -> int:
     number = int(key, 0) if _COMPANY.fullmatch(key.lower()) else 0x10000
     if number > 0xFFFF:
@@ -285,6 +296,7 @@ def _company(key: str) -> int:
     return number
 
 
+@lru_cache(KEPT_SPELLINGS)
 def _uuid(key: str) -> str:
     uuid = key.lower()
     if short := _SHORT_UUID.fullmatch(uuid):
@@ -300,3 +312,6 @@ def _shown(value: object) -> str:
         return f"a {'list' if isinstance(value, list) else 'group'} of {len(value)}"
     text = repr(value) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+_by_company, _by_uuid = _payloads_by(_company), _payloads_by(_uuid)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 
 class Quantity(StrEnum):
@@ -45,12 +46,12 @@ class Quantity(StrEnum):
     """0 to 255: a sender's own count of its packets. The same number again is the same packet
     heard again. The pipeline uses it up; it is neither judged nor stored."""
 
-    @property
+    @cached_property
     def is_state(self) -> bool:
         """Whether it tells of something that is so until it changes: each change matters."""
         return self in (Quantity.CONTACT_OPEN, Quantity.MOTION_DETECTED)
 
-    @property
+    @cached_property
     def is_event(self) -> bool:
         """Whether it tells of something that happened once and will not be said again."""
         return self is Quantity.BUTTON_EVENT

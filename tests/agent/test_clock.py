@@ -15,7 +15,7 @@ TIME_ERROR = 5
 def steps(*offsets_s):
     """Return what is told at each look at a clock with these offsets, after the first."""
     offsets = iter(offsets_s)
-    watched = Clock(lambda: timedelta(seconds=next(offsets)))
+    watched = Clock(lambda: next(offsets))
     return [watched.stepped().total_seconds() for _ in offsets_s[1:]]
 
 

@@ -30,7 +30,10 @@ class Wall:
 
     def __init__(self):
         self.set_by = timedelta(0)
-        self.clock = Clock(lambda: self.set_by)
+        self.clock = Clock(self.offset_s)
+
+    def offset_s(self):
+        return self.set_by.total_seconds()
 
     def now(self, seconds):
         return after(seconds) + self.set_by
