@@ -136,7 +136,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def there_are(known: Iterable[str]) -> str:
     """Return the list of what would be right."""
-    return f"(there are: {', '.join(known)})"
+    words = ", ".join(known)
+    return f"(there are: {words})" if words else "(there are none)"
 
 
 def both(*hints: str) -> str:

@@ -719,3 +719,10 @@ def test_bytes_that_are_no_configuration_are_refused(tmp_path_factory, data):
     file.write_bytes(data)
     with pytest.raises(BadConfig):
         load(file)
+
+
+def test_where_there_is_nothing_to_choose_from_it_says_so(only):
+    assert (
+        only(GATEWAY, COLD)
+        == 'rule "寒い" (rule[1]).sensor = "寝室": no such sensor (there are none)'
+    )
