@@ -110,7 +110,9 @@ class Process:
         self._process.wait()
 
     def stop(self) -> int:
-        """Ask it to end, and return its exit code."""
+        """Ask it to end, and return its exit code; 0 if it was never started."""
+        if self._process is None:
+            return 0
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -165,9 +167,12 @@ class Site:
         self.ingester = Process(
             self.folder, "ingest", "--mqtt", mqtt, "--set-aside", aside, *self._store
         )
-        for process in (self.ingester, self.daemon):
-            process.start()
-            self._parts.callback(process.stop)
+        self._parts.callback(self.ingester.stop)
+        self.ingester.start()
+        # A broker drops what nobody has subscribed to, and it would be sent again only 30 s later.
+        await until(lambda: "connected to" in self.ingester.log, what="the ingester listens")
+        self._parts.callback(self.daemon.stop)
+        self.daemon.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

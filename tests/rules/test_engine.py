@@ -382,17 +382,21 @@ def test_signs_of_life_leave_no_heap_of_timers():
     assert len(engine._timers) <= 2
 
 
-def test_coming_and_going_all_day_leaves_no_heap_of_timers():
+def test_coming_and_going_all_day_leaves_no_heap_of_timers_and_none_is_lost():
     # The shed stands open, but nobody stays at home long enough for it to be told.
     hold_for = timedelta(seconds=15)
     rule = Rule("open", Opened(), ("shed",), None, hold_for, DAY, Presence.HOME)
-    engine = Engine([rule], PresenceSensors({"door"}, {"kitchen"}, timedelta(seconds=2)))
+    silent = Rule("silent", Silent(), ("shed",), hold_for=timedelta(days=30))
+    engine = Engine([silent, rule], PresenceSensors({"door"}, {"kitchen"}, timedelta(seconds=2)))
     engine.observe(reading(0, "shed", CONTACT, 1.0))
     engine.observe(reading(0, "door", CONTACT, 1.0))
     for n in range(400):
         assert engine.observe(reading(n, "kitchen", Quantity.BUTTON_EVENT, 1.0)) == []
         assert engine.observe(reading(n + 0.1, "door", CONTACT, float(n % 2))) == []
-        assert len(engine._timers) <= 2
+        assert len(engine._timers) <= 4
+        stayed = copy.deepcopy(engine)
+        stayed.observe(reading(n + 0.5, "kitchen", Quantity.BUTTON_EVENT, 1.0))
+        assert minutes_of(stayed.advance(at_minute(n + 1))) == [(n + 0.75, FIRING)]
 
 
 def test_sensors_that_no_rule_watches_are_not_remembered():
