@@ -1,6 +1,9 @@
 """MQTT topic names. Written down for others in docs/wire.md; both ends import this file.
 
-    satomori/v1/<partition>/<gateway>/readings | events | state | confirmed | latest/<sensor>
+    satomori/v1/<partition>/<gateway>/<leaf>     readings | events | series | state | hello |
+                                                 latest/<sensor>     from the gateway
+                                                 confirmed | time | ask          to it
+    satomori/v1/ingesters/<client id>            an ingester's sign
 
 Gateways are spread over 64 partitions by a stable hash of their name, so that one ingester can
 take one range of them and each gateway's stream stays with one ingester, whatever the broker.
@@ -11,6 +14,7 @@ from zlib import crc32
 
 PARTITIONS = 64
 ROOT = "satomori/v1"
+INGESTERS = f"{ROOT}/ingesters"
 
 Lane: TypeAlias = Literal["readings", "events"]
 """What a batch holds. Events (alerts) leave first."""
@@ -24,6 +28,11 @@ def partition(gateway: str) -> str:
 def topic(gateway: str, leaf: str) -> str:
     """Return the gateway's topic that ends in `leaf`."""
     return f"{ROOT}/{partition(gateway)}/{gateway}/{leaf}"
+
+
+def sign_topic(client_id: str) -> str:
+    """Return where an ingester says that it is there."""
+    return f"{INGESTERS}/{client_id}"
 
 
 class TopicParts(NamedTuple):
