@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 SETUP := .ci/setup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench simulate lock clean
 
 help:
-	@echo "make demo    show the whole way of the data: no hardware, no server, no root"
-	@echo "make test    run all the tests, on real servers (installs them from Debian)"
-	@echo "make check   ruff, mypy and import-linter"
-	@echo "make bench   run the benchmarks"
-	@echo "make lock    pin the dependencies anew"
+	@echo "make demo      show the whole way of the data: no hardware, no server, no root"
+	@echo "make test      run all the tests, on real servers (installs them from Debian)"
+	@echo "make check     ruff, mypy and import-linter"
+	@echo "make bench     run the benchmarks"
+	@echo "make simulate  cut the power 10,000 times, break everything else 200 times; as root"
+	@echo "make lock      pin the dependencies anew"
 
 demo: $(VENV)/demo
 	$(BIN)/satomori demo
@@ -31,6 +32,12 @@ check: $(VENV)/dev
 bench: $(VENV)/dev
 	$(SETUP) servers
 	@for script in tests/benchmarks/[a-z]*.py; do echo; echo "== $$script"; $(BIN)/python $$script || exit; done
+
+# What `make test` does in small. SEED=N repeats a run; as root, for the disks.
+simulate: $(VENV)/dev
+	$(SETUP) servers
+	$(BIN)/python -m tests.simulation.power_cuts --cuts 10000 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.simulation.whole_path --scenarios 200 $(if $(SEED),--seed $(SEED))
 
 # A venv for users and one for developers are the same venv; the second only holds more.
 $(VENV)/demo: requirements.lock pyproject.toml

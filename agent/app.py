@@ -1,8 +1,8 @@
 """The daemon: makes the parts from the configuration, and is the only place that joins them.
 
-    transports -> Pipeline -> Bookkeeper -> Journal -> Uplink
+    transports -> Pipeline -> Journal -> Uplink      Bookkeeper commits, Timekeeper keeps the time
                      |
-                   Engine          page, lamp and buzzer look on
+                   Engine                            page, lamp and buzzer look on
 
 Each part is supervised by itself: none can stop another. On SIGTERM the parts end first, then what
 was heard is committed, then the journal is closed.
@@ -14,10 +14,13 @@ import json
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import TypeAlias
 
-from agent import clock, site
+from agent import site
 from agent.bookkeeper import Bookkeeper
+from agent.clock import Clock
+from agent.cloud import Cloud
 from agent.health import Health, notify_systemd
 from agent.hearing import transports
 from agent.journal import Journal
@@ -25,9 +28,8 @@ from agent.overview import Overview
 from agent.pipeline import Pipeline
 from agent.signals import Output, Signals
 from agent.supervise import supervise
+from agent.timekeeper import Timekeeper
 from agent.web.listener import listener, somebody_knocks
-from cloud_sync.home_assistant import HomeAssistant
-from cloud_sync.uplink import Uplink
 from drivers.transport import Transport, TransportReport, TransportState
 from gateway_config.model import GatewayConfig
 from gateway_config.model import UplinkSettings as UplinkSection
@@ -41,20 +43,20 @@ Run: TypeAlias = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-async def run(config: GatewayConfig, journal: Journal) -> None:
-    """Run the daemon until SIGTERM or SIGINT."""
+async def run(config: GatewayConfig, journal: Journal, clock: Clock, kernel: str) -> None:
+    """Run the daemon until SIGTERM or SIGINT. `kernel` names the start of the machine."""
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    await App(config, journal).run(stop)
+    await App(config, journal, clock, kernel).run(stop)
 
 
 class App:
     """All parts of one gateway, joined."""
 
-    def __init__(self, config: GatewayConfig, journal: Journal) -> None:
-        self._config = config
-        self._transports = transports(config)
+    def __init__(self, config: GatewayConfig, journal: Journal, clock: Clock, kernel: str) -> None:
+        self._config, self._journal, self._clock = config, journal, clock
+        self._transports = transports(config, clock.now)
         self._health = Health((transport.name for transport in self._transports), clock.now)
         self._pipeline = _pipeline(config, journal, on_urgent=self._hurry)
         self._bookkeeper = Bookkeeper(
@@ -71,9 +73,16 @@ class App:
             self._bookkeeper,
             journal,
             self._health,
+            clock,
             clock.now(),
         )
-        self._uplink = None if config.uplink is None else self._made_uplink(config.uplink, journal)
+        self._pipeline.catch_up(journal.since_state())
+        self._timekeeper = Timekeeper(
+            clock, journal, kernel, on_step=self._pipeline.shift, on_settled=self._hurry
+        )
+        # Only now: what was heard before counts in the time of before.
+        _listen_from_now(self._pipeline, config, clock.now())
+        self._cloud = None if config.uplink is None else self._made_cloud(config.uplink)
         self._signals = Signals(
             _output(config.signals.lamp_pin),
             _output(config.signals.buzzer_pin),
@@ -107,8 +116,8 @@ class App:
             for transport in self._transports
         ]
         parts.append(("journal", self._bookkeeper.run, log.error))
-        if self._uplink is not None:
-            parts.append(("uplink", self._uplink.run, log.error))
+        if self._cloud is not None:
+            parts.append(("uplink", self._cloud.uplink.run, log.error))
         if self._config.page.enabled:
             parts.append(("page", self._page, log.error))
         return [asyncio.create_task(supervise(*part), name=part[0]) for part in parts]
@@ -130,32 +139,34 @@ class App:
 
             await serve(create_app(self.overview.status, zone), listening)
 
-    def _made_uplink(self, section: UplinkSection, journal: Journal) -> Uplink:
-        gateway, overview = self._config.gateway, self.overview
-        home_assistant = HomeAssistant(gateway.name, gateway.site, overview.last_values)
-        overview.outbox = journal.cursor("uplink")
-        overview.uplink = Uplink(
-            site.broker(section),
-            site.uplink_settings(gateway.name, section),
-            overview.outbox,
-            state=overview.brief,
-            retained=home_assistant if section.home_assistant else None,
-        )
-        return overview.uplink
+    def _made_cloud(self, section: UplinkSection) -> Cloud:
+        cloud = Cloud(self._config.gateway, section, self._journal, self._timekeeper, self.overview)
+        if (spent := self._journal.state("link")) is not None:
+            with _forgiven("what the link has cost today"):
+                cloud.uplink.load(spent)
+        self._pipeline.keep("link", cloud.uplink.dump)
+        self.overview.outbox, self.overview.uplink = cloud.outbox, cloud.uplink
+        return cloud
 
     def _hurry(self) -> None:
         self._bookkeeper.hurry()
 
     def _committed(self) -> None:
-        if self._uplink is not None:
-            self._uplink.wake()
+        if self._cloud is not None:
+            self._cloud.committed()
 
     def _ticked(self) -> None:
         """Called between commits only: a commit that hangs lets the watchdog bite.
 
         One that fails does not: what waits in memory would be lost with a restart.
         """
-        self._signals.update(clock.now())
+        self._timekeeper.look()
+        if self._cloud is not None:
+            self._cloud.tick()
+        # In whole seconds, as numbers are stamped: so none comes too late for the rules, and going
+        # through the records again gives the same alerts to the microsecond.
+        self._pipeline.advance(self._clock.now().replace(microsecond=0))
+        self._signals.update(self._clock.now())
         notify_systemd("WATCHDOG=1")
 
 
@@ -167,16 +178,26 @@ def _pipeline(
     if (taken := journal.state("sampler")) is not None:
         with _forgiven("what the sensors said last"):
             intake.sampler.load(taken)
-    return Pipeline(intake, _engine(config, journal), site.line_writer(config), on_urgent=on_urgent)
+    engine = _engine(config, journal)
+    return Pipeline(intake, engine, site.line_writer(config), journal, on_urgent=on_urgent)
+
+
+def _listen_from_now(pipeline: Pipeline, config: GatewayConfig, now: datetime) -> None:
+    """Let the time in which nobody listened count as such."""
+    if pipeline.engine.now is not None:
+        pipeline.engine = Engine.restore(
+            config.rule,
+            pipeline.engine.snapshot(),
+            site.presence_sensors(config),
+            listening_from=now,
+        )
 
 
 def _engine(config: GatewayConfig, journal: Journal) -> Engine:
     presence = site.presence_sensors(config)
     if (snapshot := journal.state("engine")) is not None:
         with _forgiven("the state of the rules"):
-            return Engine.restore(
-                config.rule, json.loads(snapshot), presence, listening_from=clock.now()
-            )
+            return Engine.restore(config.rule, json.loads(snapshot), presence)
     return Engine(config.rule, presence)
 
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from agent import clock
-from agent.journal import Commit, Journal, JournalFull
-from agent.pipeline import MAX_COMMIT_READINGS, Pipeline
+from agent.journal import Journal, JournalFull
+from agent.journal.block import Block
+from agent.pipeline import Pipeline
 
 TICK_S = 1.0
 """How often rules are told the time. They act at their due moment whatever this is."""
@@ -30,7 +30,7 @@ class Bookkeeper:
         on_commit: Callable[[], None],
         on_tick: Callable[[], None],
     ) -> None:
-        """`on_commit` follows each commit; `on_tick` says that data can flow, for the watchdog."""
+        """`on_commit` follows each commit; `on_tick` comes about once a second, between commits."""
         self.message = ""
         """Why records cannot be written just now; "" when all is well."""
         self._pipeline, self._journal = pipeline, journal
@@ -46,11 +46,13 @@ class Bookkeeper:
     async def run(self) -> None:
         """Tick and commit until cancelled; call `finish` after that."""
         loop = asyncio.get_running_loop()
-        next_commit, retry_s = loop.time() + self._commit_every_s, FIRST_RETRY_S
+        # The first one at once: from when on it listens must not be forgotten with the next kill.
+        next_commit, retry_s = loop.time(), FIRST_RETRY_S
         while True:
             hurried = await self._hurried(min(TICK_S, max(0.0, next_commit - loop.time())))
-            self._tick()
+            self._on_tick()
             # Nothing is so urgent that a journal which cannot be written is tried more often.
+            hurried = hurried or self._journal.wants_commit
             if loop.time() < next_commit and (self.message or not hurried):
                 continue
             if await self._commit():
@@ -60,8 +62,8 @@ class Bookkeeper:
 
     async def finish(self) -> None:
         """Commit what is left, and let go of the journal."""
-        while self._pipeline.waiting and await self._commit():
-            pass
+        self._pipeline.keep_state_now()
+        await self._commit()
         if self._pipeline.waiting:
             log.error("%d records could not be kept: %s", self._pipeline.waiting, self.message)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.close)
@@ -76,37 +78,38 @@ class Bookkeeper:
         self._urgent.clear()
         return hurried
 
-    def _tick(self) -> None:
-        self._pipeline.advance(clock.now())
-        self._on_tick()
-
     async def _commit(self) -> bool:
-        """Return whether there is nothing that waits because of a fault."""
-        commit = self._pipeline.take()
-        if commit is None:
-            return True
-        # Shielded: a commit under way when the daemon stops must not be committed twice.
-        work = asyncio.ensure_future(self._write(commit))
+        """Commit all that waits by now; returns whether nothing waits because of a fault."""
+        waiting = self._pipeline.waiting
+        while (block := self._pipeline.take()) is not None:
+            if not await self._shielded(block):
+                return False
+            waiting -= len(block.lines)
+            if waiting <= 0:
+                break
+        return True
+
+    async def _shielded(self, block: Block) -> bool:
+        """Write it even if the daemon is told to stop: it must not be committed twice."""
+        work = asyncio.ensure_future(self._write(block))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait({work})
             raise
 
-    async def _write(self, commit: Commit) -> bool:
+    async def _write(self, block: Block) -> bool:
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, self._journal.commit, commit)
+            await loop.run_in_executor(self._thread, self._journal.commit, block)
         except JournalFull as problem:
             if not self.message:
                 log.error("%s", problem)  # noqa: TRY400  # the message is what the engineer needs
             self.message = str(problem)
-            self._pipeline.commit_failed(commit)
+            self._pipeline.commit_failed(block)
             return False
         if self.message:
             log.info("the journal can be written again")
         self.message = ""
         self._on_commit()
-        if self._pipeline.waiting >= MAX_COMMIT_READINGS:
-            self.hurry()
         return True

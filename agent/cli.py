@@ -82,9 +82,20 @@ def _parser() -> argparse.ArgumentParser:
     _config_option(status)
     status.add_argument("--json", action="store_true", help="as JSON")
 
+    from agent.journal_tool import add_arguments as add_journal_arguments  # noqa: PLC0415
+
+    says = "Look into the journal, or let something of it be sent again."
+    for action in add_journal_arguments(command("journal", _journal, says)):
+        _config_option(action)
+
     from agent.ingest import add_arguments as add_ingest_arguments  # noqa: PLC0415
 
     add_ingest_arguments(command("ingest", _ingest, "Cloud side: bring MQTT into InfluxDB."))
+
+    from agent.set_aside_tool import add_arguments as add_set_aside_arguments  # noqa: PLC0415
+
+    says = "Cloud side: look at what no store would take, and try it again."
+    add_set_aside_arguments(command("set-aside", _set_aside, says))
     return parser
 
 
@@ -125,15 +136,17 @@ def _run(args: argparse.Namespace) -> int:
     config = _loaded(args.config)
     if config is None:
         return WRONG
-    from agent import app  # noqa: PLC0415
-    from agent.journal import Journal, JournalFull, NotOurJournal  # noqa: PLC0415
+    from agent import app, clock, site  # noqa: PLC0415
+    from agent.journal import JournalFull, NotOurJournal  # noqa: PLC0415
 
+    system = clock.System()
+    ours = clock.Clock(system, always_right=config.clock.source == "system")
     try:
-        journal = Journal(config.journal.path, max_bytes=config.journal.max_mb * 1_000_000)
+        journal = site.journal(config, ours, system.boot_id())
     except (JournalFull, NotOurJournal) as problem:
         print(problem, file=sys.stderr)
         return WRONG
-    asyncio.run(app.run(config, journal))
+    asyncio.run(app.run(config, journal, ours, system.boot_id()))
     return OK
 
 
@@ -198,8 +211,23 @@ def _status(args: argparse.Namespace) -> int:
     return status(config, sys.stdout, sys.stderr, as_json=args.json)
 
 
+def _journal(args: argparse.Namespace) -> int:
+    config = _loaded(args.config)
+    if config is None:
+        return WRONG
+    from agent.journal_tool import run  # noqa: PLC0415
+
+    return run(config, args, sys.stdout, sys.stderr)
+
+
 def _ingest(args: argparse.Namespace) -> int:
     from agent.ingest import run  # noqa: PLC0415
+
+    return run(args)
+
+
+def _set_aside(args: argparse.Namespace) -> int:
+    from agent.set_aside_tool import run  # noqa: PLC0415
 
     return run(args)
 

@@ -37,6 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ca-file", type=Path, metavar="FILE", help="PEM: who vouches for the broker")
     add("--cert-file", type=Path, metavar="FILE", help="PEM: our certificate for the broker")
     add("--key-file", type=Path, metavar="FILE", help="PEM: its key")
+    add_store_arguments(parser)
+    add("--partitions", type=_partitions, default=range(PARTITIONS), metavar="0-63")
+    add("--trust-clock", action="store_true", help="tell gateways the time even without NTP")
+    add("--set-aside", type=Path, required=True, metavar="FOLDER", help="for what no store takes")
+
+
+def add_store_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `opened_store` needs."""
+    add = parser.add_argument
     store = parser.add_mutually_exclusive_group(required=True)
     store.add_argument("--influx", metavar="URL", help="InfluxDB's address; needs --bucket")
     store.add_argument("--sqlite", type=Path, metavar="FILE", help="a SQLite file instead")
@@ -44,8 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--bucket", help='bucket, or "database/retention-policy" for InfluxDB 1.x')
     add("--token-file", type=Path, metavar="FILE", help="the token for InfluxDB")
     add("--influx-ca-file", type=Path, metavar="FILE", help="PEM: who vouches for InfluxDB")
-    add("--partitions", type=_partitions, default=range(PARTITIONS), metavar="0-63")
-    add("--set-aside", type=Path, required=True, metavar="FOLDER", help="for what no store takes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,31 +60,41 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
-    if args.influx and not args.bucket:
-        print("--influx needs --bucket: which bucket to write to", file=sys.stderr)
+    if not store_is_complete(args):
         return 2
     try:
-        store = _store(args)
+        store = opened_store(args)
     except StoreError as problem:
         print(problem, file=sys.stderr)
         return 2
-    from cloud_sync.ingester import Ingester  # noqa: PLC0415  # as in _store
+    from cloud_sync.ingester import Ingester  # noqa: PLC0415  # as in opened_store
 
     stop = Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda _signum, _frame: stop.set())
+    machine = clock.System()
     with closing(store):
         Ingester(
             store,
             _broker(args),
             set_aside=args.set_aside,
             now=clock.now,
+            is_clock_right=lambda: args.trust_clock or machine.synchronised(),
             partitions=args.partitions,
         ).run(stop)
     return 0
 
 
-def _store(args: argparse.Namespace) -> "InfluxStore | SqliteStore":
+def store_is_complete(args: argparse.Namespace) -> bool:
+    """Whether all is said that the store needs; what is missing is then on stderr."""
+    if args.influx and not args.bucket:
+        print("--influx needs --bucket: which bucket to write to", file=sys.stderr)
+        return False
+    return True
+
+
+def opened_store(args: argparse.Namespace) -> "InfluxStore | SqliteStore":
+    """Return the store that the arguments name. Raises StoreError."""
     # The gateway's commands read these arguments, too, and do without 13 MB of InfluxDB client.
     if args.sqlite:
         from cloud_sync.sqlite_store import SqliteStore  # noqa: PLC0415

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TextIO
 
+from agent import clock
 from agent.hearing import ble, transports
 from drivers.capture import frame_to_json
 from drivers.frame import Frame
@@ -21,7 +22,7 @@ def listen(config: GatewayConfig | None, seconds: float | None, out: TextIO, err
 
     Raises OSError if `out` cannot be written.
     """
-    found = transports(config) if config else [ble(BleSettings(), None)]
+    found = transports(config, clock.now) if config else [ble(BleSettings(), None, clock.now)]
     if not found:
         print("there is nothing to listen to: the configuration has no sensor", file=err)
         return 2

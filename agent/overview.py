@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from time import monotonic
 
-from agent import clock
 from agent.bookkeeper import Bookkeeper
+from agent.clock import Clock
 from agent.health import Health
 from agent.intake import Sensor
 from agent.journal import Cursor, Journal
@@ -32,6 +32,7 @@ class Overview:
     bookkeeper: Bookkeeper
     journal: Journal
     health: Health
+    clock: Clock
     started_at: datetime
     outbox: Cursor | None = None
     uplink: Uplink | None = None
@@ -42,9 +43,9 @@ class Overview:
             gateway=self.config.gateway.name,
             site=self.config.gateway.site,
             version=version("satomori"),
-            at=clock.now(),
+            at=self.clock.now(),
             started_at=self.started_at,
-            clock_trusted=clock.trusted(),
+            clock_trusted=self.clock.anchor is not None,
             presence=self.pipeline.engine.presence,
             sensors=tuple(self._sensor(sensor) for sensor in self.sensors),
             alerts=self._alerts(),
@@ -59,10 +60,12 @@ class Overview:
         return {
             "gateway": self.config.gateway.name,
             "version": version("satomori"),
-            "at": clock.now().isoformat(timespec="seconds"),
+            "at": self.clock.now().isoformat(timespec="seconds"),
             "boot": self.journal.boot,
-            "clock_trusted": clock.trusted(),
+            "clock_trusted": self.clock.anchor is not None,
             "unconfirmed": self.outbox.unconfirmed if self.outbox else 0,
+            "link_bytes_today": self.uplink.budget.used if self.uplink else 0,
+            "waits_for_tomorrow": self.uplink.waits_for_tomorrow if self.uplink else False,
             "broken": broken,
         }
 
@@ -104,18 +107,19 @@ class Overview:
             return LinkStatus(LinkState.OFF, "", 0, None, 0)
         confirmed_at = None
         if uplink.confirmed_at is not None:
-            confirmed_at = clock.now() - timedelta(seconds=monotonic() - uplink.confirmed_at)
+            confirmed_at = self.clock.now() - timedelta(seconds=monotonic() - uplink.confirmed_at)
         return LinkStatus(
             state=uplink.link,
             message=uplink.message,
             unconfirmed=outbox.unconfirmed,
             confirmed_at=confirmed_at,
-            bytes_sent=uplink.bytes_sent,
+            bytes_today=uplink.budget.used,
+            max_bytes_today=uplink.budget.max_bytes,
         )
 
     def _journal(self) -> JournalStatus:
         journal, message = self.journal, self.bookkeeper.message
-        lost = journal.lost + self.pipeline.dropped
+        lost = journal.lost
         if lost and not message:
             message = f"{lost} readings were lost since the start, because there was no room"
         return JournalStatus(journal.records, journal.used_bytes, journal.max_bytes, message)

@@ -1,36 +1,37 @@
-"""The whole way of the data, on one page: frame -> readings -> rules -> records for the journal.
+"""The whole way of the data, on one page: frame -> readings -> rules -> records in the journal.
 
-Nothing here waits or fails. What has not been committed is kept here, within a limit.
-
-The clock is looked at before each frame: one that is stamped after the clock was set must not reach
-rules that still live before it, or else years would pass for them within a second.
+Nothing here waits or fails. The rules' state is not written with each commit: records are what
+happened, and state is what saves going through them again. So it goes along when an alert began or
+ended, when a button was pressed (or else the same packet, still on the air, would count again after
+a restart), when the clock was set, and every STATE_EVERY; what came since then is judged once more
+at the next start (catch_up), which gives the same state, because rules live in event time.
 """
 
 import json
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 
-from agent.clock import Clock
+from agent.clock import STEP_US
 from agent.intake import Intake, Measured
-from agent.journal import Commit
-from cloud_sync.wire import LineWriter
+from agent.journal import Journal
+from agent.journal.block import Block, Stamp
+from cloud_sync.wire import BadPayload, LineWriter, parse_line, records
 from drivers.frame import Frame
 from drivers.reading import Quantity, Reading
 from rules.alert import AlertEvent
-from rules.engine import Engine
+from rules.engine import TOLERANCE, Engine
+from rules.lifecycle import Phase
 
-MAX_WAITING_READINGS = 50_000
-"""Kept in memory while the journal cannot be written (about 10 MB); then the oldest are dropped."""
+SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
-MAX_COMMIT_READINGS = 5_000
-"""One transaction at most; the rest follows in the next one."""
+STATE_EVERY = timedelta(minutes=10)
+"""So much has to be judged again at most after a power cut, and listening to silence that long is
+forgotten."""
 
-STATE_EVERY = timedelta(minutes=5)
-"""The state of the rules is kept this often though nothing is heard: listening to silence counts
-for some of them, and what was not kept does not survive a power cut."""
+STATE_EVERY_RECORDS = 20_000
+"""The same, where much is heard: judging them again takes a Raspberry Pi some seconds."""
 
 URGENT = frozenset({Quantity.CONTACT_OPEN, Quantity.BUTTON_EVENT})
 """One-shot events: they go to the card at once, like alerts."""
@@ -46,83 +47,168 @@ class Pipeline:
         intake: Intake,
         engine: Engine,
         lines: LineWriter,
+        journal: Journal,
         *,
         on_urgent: Callable[[], None],
-        clock: Clock | None = None,
     ) -> None:
         """`on_urgent` is called, and must only take note, when something should not wait."""
         self.intake, self.engine = intake, engine
-        self.dropped = 0
-        """Readings given up because the journal could not be written for too long."""
-        self._lines, self._on_urgent = lines, on_urgent
-        self._readings: deque[bytes] = deque()
-        self._events: list[bytes] = []
-        self._clock = clock or Clock()
-        self._kept_at: datetime | None = None
-        """The time of the rules when their state was taken last."""
+        self._lines, self._journal, self._on_urgent = lines, journal, on_urgent
+        self._kept: dict[str, Callable[[], bytes]] = {
+            "engine": self._engine_state,
+            "sampler": self.intake.sampler.dump,
+        }
+        """What makes each state."""
+        self._told_at: dict[tuple[str, str, Phase], datetime] = {}
+        """When what kind of event was told last: as many as there are alerts."""
+        self._state_at: datetime | None = None
+        """The time of the rules when their state was taken last; None: it has to be taken."""
+        self._since_state = 0
+        """How many records came since then."""
 
     def receive(self, frame: Frame) -> None:
         """Take one frame all the way to the records."""
-        self._follow_clock()
         for measured in self.intake.measured(frame):
             self._record(measured)
 
     def advance(self, to: datetime) -> None:
         """Let time pass, so that what is due can happen."""
-        self._follow_clock()
         self._keep(self.engine.advance(to))
 
-    def take(self) -> Commit | None:
-        """Return what has to be committed, or None. `commit_failed` gives it back."""
-        if not self.waiting and not self._is_state_old():
-            return None
-        self._kept_at = self.engine.now
-        count = min(len(self._readings), MAX_COMMIT_READINGS)
-        readings = [self._readings.popleft() for _ in range(count)]
-        events, self._events = self._events, []
-        return Commit(readings, events, self._state())
+    def shift(self, step: timedelta) -> None:
+        """The clock was set: let the rules go on undisturbed."""
+        self.engine.shift(step)
+        self._state_at = None
+        self._on_urgent()
 
-    def commit_failed(self, commit: Commit) -> None:
+    def take(self) -> Block | None:
+        """Return what has to be committed, or None. `commit_failed` gives it back."""
+        states = self._states() if self._is_state_due() else None
+        block = self._journal.take(states)
+        if block is not None and block.states:
+            self._state_at, self._since_state = self.engine.now, 0
+        return block
+
+    def keep(self, name: str, dump: Callable[[], bytes]) -> None:
+        """Let one more state be written along."""
+        self._kept[name] = dump
+
+    def keep_state_now(self) -> None:
+        """Write the states with the next commit."""
+        self._state_at = None
+
+    def commit_failed(self, block: Block) -> None:
         """Take back what `take` returned: it is not in the journal."""
-        self._kept_at = None
-        self._readings.extendleft(reversed(commit.readings))
-        self._events[:0] = commit.events
-        surplus = len(self._readings) - MAX_WAITING_READINGS
-        if surplus > 0:
-            self.dropped += surplus
-            self._readings = deque(islice(self._readings, surplus, None))
+        if block.states:
+            self._state_at = None
+        self._journal.give_back(block)
 
     @property
     def waiting(self) -> int:
         """How many records wait to be committed."""
-        return len(self._readings) + len(self._events)
+        return self._journal.waiting
 
-    def _follow_clock(self) -> None:
-        """Let rules go on undisturbed if the clock was set."""
-        if step := self._clock.stepped():
-            log.warning("the clock was set by %+.1f s; rules go on as if not", step.total_seconds())
-            self.engine.shift(step)
+    def catch_up(self, since: Iterable[tuple[Stamp, bytes]]) -> None:
+        """Judge again what came after the state was written that the rules go on from.
 
-    def _is_state_old(self) -> bool:
+        What was told then is not told again. Time passes as far as somebody looked then: an alert
+        that came due with no reading says so itself.
+        """
+        found = [(stamp, record) for stamp, line in since for record in _parsed(line)]
+        told = Told(record for _, record in found if isinstance(record, AlertEvent))
+        before = self._journal.state_stamp
+        for stamp, record in found:
+            if before is not None and stamp.kernel == before.kernel:
+                self._shift_again(stamp.offset_us - before.offset_us)
+            before = stamp
+            if isinstance(record, Reading):
+                self.intake.sampler.recall(record)
+                events = self.engine.observe(record)
+            else:
+                events = self.engine.advance(record.at)
+            self._keep([event for event in events if not told.knows(event)], stamp)
+
+    def _shift_again(self, step_us: int) -> None:
+        if abs(step_us) >= STEP_US:
+            self.engine.shift(timedelta(microseconds=step_us))
+
+    def _is_state_due(self) -> bool:
         now = self.engine.now
-        if now is None or self._kept_at is None:
+        if now is None or self._state_at is None or self._since_state > STATE_EVERY_RECORDS:
             return now is not None
-        return not timedelta(0) <= now - self._kept_at < STATE_EVERY
+        return not timedelta(0) <= now - self._state_at < STATE_EVERY
 
     def _record(self, measured: Measured) -> None:
         sensor, values, at = measured.sensor, measured.values, measured.at
-        self._readings.extend(self._lines.readings(sensor, values, at))
+        lines = self._lines.readings(sensor, values, at)
+        self._journal.append(lines)
+        self._since_state += len(lines)
         for quantity, value in values.items():
             self._keep(self.engine.observe(Reading(sensor, quantity, value, at)))
-        if not URGENT.isdisjoint(values):
+            if quantity.is_event:
+                self._state_at = None
+        if not URGENT.isdisjoint(values) or self._journal.wants_commit:
             self._on_urgent()
 
-    def _keep(self, events: Iterable[AlertEvent]) -> None:
+    def _keep(self, events: Iterable[AlertEvent], stamp: Stamp | None = None) -> None:
+        """Record what happened; `stamp` is of the time of what is judged again."""
+        stamp = stamp or self._journal.stamp
         for event in events:
             log.info("%s: %s (%s)", event.phase, event.rule, event.sensor)
-            self._events.append(self._lines.event(event))
+            unique = self._unique(event)
+            line = self._lines.event(unique, time_uncertain=not stamp.settled)
+            self._journal.append([line], stamp)
+            self._state_at = None
             self._on_urgent()
 
-    def _state(self) -> dict[str, bytes]:
-        engine = json.dumps(self.engine.snapshot(), ensure_ascii=False, separators=(",", ":"))
-        return {"engine": engine.encode(), "sampler": self.intake.sampler.dump()}
+    def _unique(self, event: AlertEvent) -> AlertEvent:
+        """Return the event with a moment that no other one of its kind has.
+
+        Readings that come late are judged as if they came now, several of them perhaps; but two
+        events with the same tags and the same time would be one in InfluxDB.
+        """
+        kind = _kind(event)
+        last = self._told_at.get(kind)
+        if last is not None and last - SECOND < event.at <= last:
+            event = replace(event, at=last + MICROSECOND)
+        self._told_at[kind] = event.at
+        return event
+
+    def _states(self) -> dict[str, bytes]:
+        return {name: dump() for name, dump in self._kept.items()}
+
+    def _engine_state(self) -> bytes:
+        state = json.dumps(self.engine.snapshot(), ensure_ascii=False, separators=(",", ":"))
+        return state.encode()
+
+
+class Told:
+    """What people have been told already, each of it once."""
+
+    def __init__(self, events: Iterable[AlertEvent]) -> None:
+        self._times: dict[tuple[str, str, Phase], list[datetime]] = {}
+        for event in events:
+            self._times.setdefault(_kind(event), []).append(event.at)
+
+    def knows(self, event: AlertEvent) -> bool:
+        """Whether this was told. Each time told counts for one event.
+
+        What came late was judged as if it came when it did; judged again, it is on time.
+        """
+        times = self._times.get(_kind(event), [])
+        near = (n for n, at in enumerate(times) if abs(at - event.at) <= TOLERANCE + SECOND)
+        if (found := next(near, None)) is None:
+            return False
+        del times[found]
+        return True
+
+
+def _kind(event: AlertEvent) -> tuple[str, str, Phase]:
+    return event.rule, event.sensor, event.phase
+
+
+def _parsed(line: bytes) -> Iterable[Reading | AlertEvent]:
+    try:
+        return records(parse_line(line))
+    except BadPayload:
+        return ()  # a loss, a correction, a mean, or a sensor's quantity that is no more

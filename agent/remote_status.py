@@ -32,6 +32,11 @@ def status(config: GatewayConfig, out: TextIO, err: TextIO, *, as_json: bool = F
     return 1 if needs_a_look(body) else 0
 
 
+def _data(link: dict[str, Any]) -> str:
+    used, limit = link["bytes_today"], link["max_bytes_today"]
+    return f"{used / 1e6:.2f} MB" + ("" if limit is None else f" of {limit / 1e6:g} MB")
+
+
 def _url(page: PageSettings) -> str:
     host = LOOPBACK.get(page.listen, page.listen)
     return f"http://{f'[{host}]' if ':' in host else host}:{page.port}/status.json"
@@ -66,6 +71,7 @@ def text(body: dict[str, Any]) -> str:
             f"link     {link['state']}, {link['unconfirmed']} records unconfirmed, "
             f"last confirmed {link['confirmed_at'] or 'never'} {link['message']}"
         ),
+        f"data     {_data(link)} today",
         (
             f"journal  {journal['records']} records, {journal['bytes'] / 1e6:.1f} of "
             f"{journal['max_bytes'] / 1e6:.0f} MB {journal['message']}"

@@ -67,8 +67,10 @@ class LinkStatus:
     """Records that the cloud has not confirmed yet."""
     confirmed_at: datetime | None
     """When the last confirmation came."""
-    bytes_sent: int
-    """Payload bytes since the start."""
+    bytes_today: int
+    """What it has cost since midnight: IP packets both ways, with all their headers."""
+    max_bytes_today: int | None = None
+    """Above which readings wait for tomorrow; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,62 +1,69 @@
 """The cloud side: takes batches from MQTT, writes them to a store, and says so to their gateways.
 
-    broker → connection → one write of many lines → acknowledgement to the broker
-                                                  → confirmation to each gateway, retained
+    broker → connection → a round of many batches → its one write → acknowledgement to the broker
+                                                                  → confirmation to each gateway
 
-One thread and one loop, always in that order: what is confirmed is in the store. Killed at any
-moment it loses nothing: the broker sends again what was not acknowledged, the gateway sends again
-what was not confirmed, and writing a record twice is writing it once.
+Always in that order: what is confirmed is in the store. Killed at any moment it loses nothing: the
+broker sends again what was not acknowledged, the gateway sends again what was not confirmed, and
+writing a record twice is writing it once.
 
-Constraints: a write is at most MAX_WRITE_MESSAGES messages, and about MAX_WRITE_LINES lines. While
-the store takes nothing, nothing is acknowledged, what has arrived waits in the connection's inbox
-(which has a limit), and the rest in the broker and in the gateways. What a store will never take
-goes into the set-aside folder, and counts as held from then on.
+The loop reads, opens and answers; a second thread writes. Constraints: two rounds, of at most
+MAX_WRITE_MESSAGES messages and about MAX_WRITE_LINES lines each, and the connection's inbox, which
+has a limit. While the store takes nothing, nothing is acknowledged, and the rest waits in the
+broker and in the gateways. What a store will never take goes into the set-aside folder, and counts
+as held from then on.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
-from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from threading import Event
 from time import monotonic
-from typing import NamedTuple
 
 from paho.mqtt.client import MQTTMessage
 
 from cloud_sync.broker import Broker, BrokerError, BrokerRefusedError, NoMqtt5Error
-from cloud_sync.connection import RECEIVE_MAXIMUM, Connection
+from cloud_sync.columns import UnknownSeries
+from cloud_sync.connection import Connection, Signs
 from cloud_sync.held import Held
+from cloud_sync.known_tables import KnownTables, Questions
+from cloud_sync.messages import (
+    Ask,
+    Sign,
+    Time,
+    decode_hello,
+    encode_ask,
+    encode_sign,
+    encode_time,
+)
+from cloud_sync.rounds import Arrival, Round, WriterThread
 from cloud_sync.set_aside import Oddity, SetAside
 from cloud_sync.store import Store
-from cloud_sync.topics import PARTITIONS, ROOT, parse_topic, topic
-from cloud_sync.wire import Batch, decode_batch, decode_confirmed, written_by
-from cloud_sync.writer import Patience, Pause, Piece, Writer, jittered
+from cloud_sync.topics import PARTITIONS, ROOT, parse_topic, sign_topic, topic
+from cloud_sync.wire import decode_batch, decode_confirmed
+from cloud_sync.writer import Patience, Writer, jittered
 
-MAX_WRITE_MESSAGES = RECEIVE_MAXIMUM // 2
-"""While one half is being written, the broker sends the other."""
+LEAVES = {"readings": 1, "events": 1, "confirmed": 0, "series": 0, "hello": 0}
+"""What is subscribed to, with which QoS.
 
-MAX_WRITE_LINES = 5_000
-"""From here on a larger write makes a line no cheaper."""
+What is retained comes with each connection and is not worth a queue; with QoS 0 it also overtakes
+batches that wait there.
+"""
 
 IDLE_S = 0.5
 """How long to wait for a message at a time. As long may a stop take to be noticed."""
+
+QUIET_S, MAX_LISTEN_S = 0.2, 5.0
+"""A connection begins with what is retained. When none of it has come for so long, that is over; at
+the latest after the second."""
 
 EXCERPT_BYTES = 4_096
 """What is kept of a payload that is no batch. It is not confirmed, so its sender has it still."""
 
 log = logging.getLogger(__name__)
-
-
-class Arrival(NamedTuple):
-    """A batch, and whose it is by its topic."""
-
-    gateway: str
-    batch: Batch
-
-
-class _Stopped(Exception):
-    """Told to stop while waiting. What is not stored is not acknowledged either."""
 
 
 class Ingester:
@@ -69,128 +76,181 @@ class Ingester:
         *,
         set_aside: Path,
         now: Callable[[], datetime],
+        is_clock_right: Callable[[], bool] = lambda: True,
         partitions: range = range(PARTITIONS),
         client_id: str = "",
         patience: Patience | None = None,
     ) -> None:
         """`client_id` names the session in which the broker keeps what comes while we are away.
 
-        By default it follows from the partitions. `now` stamps what is set aside.
+        By default it follows from the partitions. `now` is told to gateways that ask, as long as
+        `is_clock_right`, and stamps what is set aside.
         """
         self._broker, self._patience = broker, patience or Patience()
         self._writer = Writer(store, SetAside(set_aside, now), self._patience)
-        self._filters = _filters(partitions)
+        self._now, self._is_clock_right = now, is_clock_right
+        self._partitions = partitions
         self._client_id = client_id or f"satomori-ingester-{partitions[0]:02}-{partitions[-1]:02}"
         self._protocols = broker.protocols
-        self._held = Held()
+        self._held, self._tables, self._questions = Held(), KnownTables(), Questions()
+        self._waits_s = self._patience.waits_s()
         self._news: dict[str, None] = {}
         """Gateways that have to be told what is held by now, each once."""
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set. A write under way is finished, acknowledged and confirmed."""
-        waits_s = self._patience.waits_s()
+        with closing(WriterThread(self._writer)) as thread:
+            while not stop.is_set():
+                try:
+                    self._session(thread, stop)
+                except NoMqtt5Error as problem:
+                    log.info("%s", problem)
+                    self._protocols = self._protocols[1:]  # NoMqtt5Error is only for MQTT 5
+                except BrokerRefusedError as problem:
+                    log.critical("%s", problem)
+                    stop.wait(jittered(self._patience.refused_s))
+                except BrokerError as problem:
+                    log.warning("%s", problem)
+                    stop.wait(next(self._waits_s))
+
+    def _session(self, thread: WriterThread, stop: Event) -> None:
+        """Be connected once, until told to stop. Raises BrokerError."""
+        # Each connection is a new start: batches that were sent with QoS 0 meanwhile are lost, and
+        # their gateways send them again when they see it, instead of waiting in vain.
+        start = token_hex(4)
+        signs = Signs(
+            sign_topic(self._client_id),
+            online=self._sign(start, online=True),
+            offline=self._sign(start, online=False),
+        )
+        with Connection(self._broker, self._client_id, self._protocols[0], signs) as connection:
+            connection.open(_filters(self._partitions))
+            self._waits_s = self._patience.waits_s()
+            self._listen(connection, stop)
+            self._serve(connection, thread, stop)
+            thread.halt()
+            self._settle(connection, thread)
+
+    def _sign(self, start: str, *, online: bool) -> bytes:
+        return encode_sign(Sign(online, start, self._partitions[0], self._partitions[-1]))
+
+    def _listen(self, connection: Connection, stop: Event) -> None:
+        """Take in what is retained, before the batches that may need it. Raises BrokerError."""
+        until_s = monotonic() + MAX_LISTEN_S
+        quiet_s = until_s
+        while monotonic() < min(quiet_s, until_s) and not connection.is_full:
+            if stop.is_set():
+                return
+            connection.poll(QUIET_S / 4)
+            if self._take_notes(connection) or not connection.is_granted:
+                quiet_s = monotonic() + QUIET_S
+
+    def _serve(self, connection: Connection, thread: WriterThread, stop: Event) -> None:
+        """Read and write until told to stop. Raises BrokerError."""
+        coming = Round(connection)
         while not stop.is_set():
-            try:
-                with Connection(self._broker, self._client_id, self._protocols[0]) as connection:
-                    connection.open(self._filters)
-                    waits_s = self._patience.waits_s()
-                    self._serve(connection, stop)
-            except NoMqtt5Error as problem:
-                log.info("%s", problem)
-                self._protocols = self._protocols[1:]  # NoMqtt5Error is only for MQTT 5
-            except BrokerRefusedError as problem:
-                log.critical("%s", problem)
-                stop.wait(jittered(self._patience.refused_s))
-            except BrokerError as problem:
-                log.warning("%s", problem)
-                stop.wait(next(waits_s))
-            except _Stopped:
-                log.warning("stopped while the store takes nothing: the broker keeps the messages")
+            self._settle(connection, thread)
+            self._take_batches(connection, coming)
+            if coming and not thread.is_busy:
+                thread.give(coming)
+                coming = Round(connection)
+            can_go_on = connection.inbox and not coming.is_full
+            connection.poll(0.0 if can_go_on else IDLE_S, [thread.fileno()])
+            self._take_notes(connection)
 
-    def _serve(self, connection: Connection, stop: Event) -> None:
-        pause = partial(_pause, connection, stop)
-        self._confirm(connection)
-        while not stop.is_set():
-            connection.receive(IDLE_S, enough=MAX_WRITE_MESSAGES)
-            self._round(connection, pause)
-            self._confirm(connection)
-
-    def _round(self, connection: Connection, pause: Pause) -> None:
-        """Take a part of the inbox all the way."""
-        messages: list[MQTTMessage] = []
-        arrivals: list[Arrival] = []
-        oddities: list[Oddity] = []
-        lines = 0
-        while connection.inbox and len(messages) < MAX_WRITE_MESSAGES and lines < MAX_WRITE_LINES:
-            message = connection.take()
-            messages.append(message)
-            try:
-                arrival = self._opened(message)
-            except ValueError as problem:
-                oddities.append(_strange(message, problem))
-                continue
-            if arrival:
-                arrivals.append(arrival)
-                lines += len(arrival.batch.sequence)
-        self._keep(arrivals, oddities, pause)
-        for message in messages:
-            connection.acknowledge(message)
-        for gateway, batch in arrivals:
-            self._held.add(gateway, batch.boot, batch.sequence, batch.floor)
-            self._news[gateway] = None
-
-    def _opened(self, message: MQTTMessage) -> Arrival | None:
-        """Return the batch; None for a confirmation. Raises ValueError for what is neither."""
-        _, gateway, leaf = parse_topic(message.topic)
-        if leaf != "confirmed":
-            return Arrival(gateway, decode_batch(bytes(message.payload)))
-        # Only the one from before our start: what we say ourselves comes back without the flag.
-        if message.retain:
-            before = decode_confirmed(bytes(message.payload))
-            if self._held.recall(gateway, before):
+    def _settle(self, connection: Connection, thread: WriterThread) -> None:
+        """Acknowledge and confirm what is on a disk now."""
+        if done := thread.take_back():
+            if done.connection is connection:
+                for message in done.messages:
+                    connection.acknowledge(message)
+            for gateway, batch in done.arrivals:
+                self._held.add(gateway, batch.boot, batch.sequence, batch.floor)
                 self._news[gateway] = None
-        return None
-
-    def _keep(self, arrivals: Sequence[Arrival], oddities: Sequence[Oddity], pause: Pause) -> None:
-        """Return when all of it is on a disk, in the store or aside."""
-        pieces = []
-        oddities = list(oddities)
-        for gateway, batch in arrivals:
-            if written_by(gateway, batch.lines):
-                pieces.append(Piece(gateway, batch.boot, batch.lines))
-            else:
-                reason = f"not every line is tagged with gateway={gateway}, whose topic it came by"
-                oddities += [
-                    Oddity(gateway, batch.boot, reason, line)
-                    for line in batch.lines.split(b"\n")[:-1]
-                ]
-        self._writer.set_aside(oddities, pause)
-        self._writer.write(pieces, pause)
-
-    def _confirm(self, connection: Connection) -> None:
         for gateway in self._news:
-            connection.publish_retained(
-                topic(gateway, "confirmed"), self._held.confirmation(gateway)
-            )
+            said = self._held.confirmation(gateway)
+            connection.publish(topic(gateway, "confirmed"), said, retain=True)
         self._news.clear()
 
+    def _take_notes(self, connection: Connection) -> bool:
+        """Do what they are for; returns whether there were any."""
+        were_any = bool(connection.notes)
+        while connection.notes:
+            note = connection.notes.popleft()
+            try:
+                _, gateway, leaf = parse_topic(note.topic)
+                self._take_note(connection, gateway, leaf, note)
+            except ValueError as problem:
+                log.warning("a message at %r is left aside: %s", _topic(note), problem)
+        return were_any
 
-def _pause(connection: Connection, stop: Event, wait_s: float) -> None:
-    """Wait, keeping the connection alive. Raises _Stopped or BrokerError."""
-    until = monotonic() + wait_s
-    connection.poll(0.0)
-    while not stop.is_set() and (left_s := until - monotonic()) > 0:
-        connection.poll(min(left_s, IDLE_S))
-    if stop.is_set():
-        raise _Stopped
+    def _take_note(
+        self, connection: Connection, gateway: str, leaf: str, note: MQTTMessage
+    ) -> None:
+        """Do what a message that is no batch is for. Raises ValueError."""
+        payload = bytes(note.payload)
+        if leaf == "hello":
+            self._answer(connection, gateway, decode_hello(payload))
+        elif leaf == "series" and payload:
+            self._tables.add(gateway, payload)
+        # Only what is from before our start: what we say ourselves comes back without the flag.
+        elif (
+            leaf == "confirmed"
+            and note.retain
+            and self._held.recall(gateway, decode_confirmed(payload))
+        ):
+            self._news[gateway] = None
+
+    def _answer(self, connection: Connection, gateway: str, nonce: str) -> None:
+        if self._is_clock_right():
+            answer = encode_time(Time(nonce, self._now()))
+            connection.publish(topic(gateway, "time"), answer)
+        else:
+            log.warning(
+                "gateway %r asks for the time, and nothing has set the clock of this machine: let "
+                "NTP set it, or say --trust-clock if it is right all the same",
+                gateway,
+            )
+
+    def _take_batches(self, connection: Connection, coming: Round) -> None:
+        """Move batches from the inbox to the round, as many as fit in."""
+        while connection.inbox and not coming.is_full:
+            message = connection.take()
+            coming.messages.append(message)
+            try:
+                _, gateway, _ = parse_topic(message.topic)
+                self._take_batch(connection, gateway, message, coming)
+            except ValueError as problem:
+                coming.oddities.append(_strange(message, problem))
+
+    def _take_batch(
+        self, connection: Connection, gateway: str, message: MQTTMessage, coming: Round
+    ) -> None:
+        """Add it, or ask for what is needed to read it. Raises ValueError for what is no batch."""
+        try:
+            batch = decode_batch(bytes(message.payload), self._tables.of(gateway))
+        except UnknownSeries as problem:
+            # Acknowledged to the broker, and not confirmed: it comes again with the table.
+            if self._questions.may_ask(gateway, monotonic()):
+                log.info("gateway %r is asked for its series table: %s", gateway, problem)
+                connection.publish(topic(gateway, "ask"), encode_ask(Ask("series")))
+        else:
+            self._questions.answered(gateway)
+            coming.add(Arrival(gateway, batch))
 
 
 def _filters(partitions: range) -> list[tuple[str, int]]:
     """Return the topic filters, with their QoS."""
     everything = partitions == range(PARTITIONS)
     names = ["+"] if everything else [f"p{number:02}" for number in partitions]
-    leaves = {"readings": 1, "events": 1, "confirmed": 0}
-    return [(f"{ROOT}/{name}/+/{leaf}", qos) for name in names for leaf, qos in leaves.items()]
+    return [(f"{ROOT}/{name}/+/{leaf}", qos) for name in names for leaf, qos in LEAVES.items()]
+
+
+def _topic(message: MQTTMessage) -> str:
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return ""
 
 
 def _strange(message: MQTTMessage, problem: ValueError) -> Oddity:

@@ -29,6 +29,8 @@ class Spans:
     def parse(cls, text: str) -> Self:
         """Return what `str` was made of. Raises ValueError for anything else."""
         spans = cls()
+        if not isinstance(text, str):  # whoever takes it from JSON may be told anything
+            raise ValueError(f"not a list of spans such as 1-5,9: {text!r:.80}")  # noqa: TRY004
         for part in text.split(",") if text else ():
             found = _SPAN.fullmatch(part)
             if found is None:
@@ -68,6 +70,28 @@ class Spans:
         del self._firsts[:at], self._lasts[:at]
         if self._firsts and self._firsts[0] <= floor:
             self._firsts[0] = floor + 1
+
+    def __and__(self, other: "Spans") -> "Spans":
+        """Return the numbers that are in both."""
+        both = Spans()
+        for first, last in other:
+            at = bisect_left(self._lasts, first)
+            while at < len(self._firsts) and self._firsts[at] <= last:
+                both.add(max(first, self._firsts[at]), min(last, self._lasts[at]))
+                at += 1
+        return both
+
+    def __sub__(self, other: "Spans") -> "Spans":
+        """Return the numbers that are in this one only."""
+        rest = Spans()
+        for first, last in self:
+            for gone_first, gone_last in other & Spans([(first, last)]):
+                if first < gone_first:
+                    rest.add(first, gone_first - 1)
+                first = gone_last + 1  # noqa: PLW2901  # what is behind is looked at next
+            if first <= last:
+                rest.add(first, last)
+        return rest
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._firsts, self._lasts, strict=True))

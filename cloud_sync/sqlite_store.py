@@ -61,7 +61,8 @@ class SqliteStore:
                 self._db.executemany(WRITE, rows)
         except sqlite3.OperationalError as problem:
             raise Unavailable(
-                f"{self} cannot be written ({problem}): check that the disk has room"
+                f"{self} cannot be written ({problem}): check that the disk has room, and that no "
+                "other program keeps the file to itself"
             ) from problem
         except sqlite3.Error as problem:
             raise Refused(f"{self} is damaged ({problem}): put a copy in its place") from problem

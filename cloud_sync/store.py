@@ -27,6 +27,11 @@ class StoreError(Exception):
 class Rejected(StoreError):
     """At least one of these lines will never be taken: find it, set it aside, write the others."""
 
+    def __init__(self, reason: str, all_of: int | None = None) -> None:
+        """`all_of`: of how many lines the reason is true, where the store says so."""
+        super().__init__(reason)
+        self.all_of = all_of
+
 
 class TooLarge(StoreError):
     """Too much at once: write it in two halves."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from cloud_sync.set_aside import Oddity, SetAside
+from cloud_sync.set_aside import Oddity
 from cloud_sync.store import Refused, Rejected, Store, TooLarge, Unavailable
 
 MAX_RETRY_AFTER_S = 300.0
@@ -56,10 +56,18 @@ class Piece(NamedTuple):
     lines: bytes
 
 
-class Writer:
-    """One store, and the folder for what it will not take."""
+class Aside(Protocol):
+    """Where lines go that the store will not take: SetAside, for the ingester."""
 
-    def __init__(self, store: Store, set_aside: SetAside, patience: Patience) -> None:
+    def add(self, oddities: Sequence[Oddity]) -> None:
+        """Return when they are kept. Raises StoreError."""
+        ...
+
+
+class Writer:
+    """One store, and the place for what it will not take."""
+
+    def __init__(self, store: Store, set_aside: Aside, patience: Patience) -> None:
         self._store, self._set_aside, self._patience = store, set_aside, patience
 
     def write(self, pieces: Sequence[Piece], pause: Pause) -> None:
@@ -71,18 +79,15 @@ class Writer:
             try:
                 self._insist(partial(self._store.write, lines), pause)
             except (Rejected, TooLarge) as problem:
-                if halves := _halves(part):
+                if _is_true_of_all(problem, lines) or not (halves := _halves(part)):
+                    self.set_aside(_oddities(part, str(problem)), pause)
+                else:
                     parts.extend(reversed(halves))
                     pause(0.0)
-                else:
-                    gateway, boot, line = part[0]
-                    self.set_aside([Oddity(gateway, boot, str(problem), line)], pause)
 
     def set_aside(self, oddities: Sequence[Oddity], pause: Pause) -> None:
         """Return when these are in the set-aside folder. Raises what `pause` raises."""
         if oddities:
-            gateway, _, reason, _ = oddities[0]
-            log.error("%d lines set aside, of gateway %r: %s", len(oddities), gateway, reason)
             self._insist(partial(self._set_aside.add, oddities), pause)
 
     def _insist(self, do: Callable[[], None], pause: Pause) -> None:
@@ -103,6 +108,19 @@ class Writer:
                     log.info("done at last, at try %d", tries)
                 return
             pause(wait_s)
+
+
+def _is_true_of_all(problem: Rejected | TooLarge, lines: bytes) -> bool:
+    """Whether the store says that it will take none of the lines, and why."""
+    return isinstance(problem, Rejected) and problem.all_of == lines.count(b"\n")
+
+
+def _oddities(part: Sequence[Piece], reason: str) -> list[Oddity]:
+    return [
+        Oddity(gateway, boot, reason, line)
+        for gateway, boot, lines in part
+        for line in lines.split(b"\n")[:-1]
+    ]
 
 
 def _halves(part: Sequence[Piece]) -> list[Sequence[Piece]]:

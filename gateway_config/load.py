@@ -17,6 +17,7 @@ from gateway_config.consistency import contradictions
 from gateway_config.mistakes import Mistake, key_path, shown, unknown
 from gateway_config.model import (
     BleSettings,
+    ClockSettings,
     GatewayConfig,
     GatewaySettings,
     JournalSettings,
@@ -37,6 +38,7 @@ MAX_BYTES = 1 << 18
 SECTIONS: Mapping[str, type[Settings]] = {
     "gateway": GatewaySettings,
     "journal": JournalSettings,
+    "clock": ClockSettings,
     "uplink": UplinkSettings,
     "page": PageSettings,
     "ble": BleSettings,

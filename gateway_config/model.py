@@ -139,14 +139,21 @@ class GatewaySettings(Settings):
 class JournalSettings(Settings):
     """The gateway's memory: what is not yet confirmed, and the newest history."""
 
-    path: File = Path("/var/lib/satomori/journal.sqlite")
-    """The file; its folder must exist and be writable."""
+    path: File = Path("/var/lib/satomori/journal")
+    """The folder; the one above it must exist and be writable."""
 
     max_mb: Annotated[int, Field(ge=10, le=1_000_000)] = 500
     """Megabytes it may grow to before the oldest records go, confirmed ones first."""
 
-    commit_every: Annotated[timedelta, duration_between("0.1 s", "5 min")] = timedelta(seconds=1)
+    commit_every: Annotated[timedelta, duration_between("0.1 s", "5 min")] = timedelta(seconds=30)
     """How long readings may wait to be written together, and so what a power cut can lose."""
+
+
+class ClockSettings(Settings):
+    """Whom to believe what time it is."""
+
+    source: Literal["auto", "system"] = "auto"
+    """"auto" believes NTP and the ingester; "system" also a clock with a battery, or a host's."""
 
 
 class UplinkSettings(Settings):
@@ -179,20 +186,31 @@ class UplinkSettings(Settings):
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """The version of MQTT; "auto" is 5, or 3.1.1 where the broker knows no more."""
 
-    encoding: Literal["gzip", "line-protocol"] = "gzip"
-    """How a batch is packed; "line-protocol" is larger, but others read it without us."""
+    encoding: Literal["columns", "gzip", "line-protocol"] = "columns"
+    """How a batch is packed; the others are larger, but can be read without us."""
 
     confirmed_by: Literal["ingester", "broker"] = "ingester"
     """Whose word lets records go: "broker" loses what the broker acknowledged and then lost."""
 
-    send_every: Annotated[timedelta, duration_between("1 s", "1 d")] = timedelta(seconds=10)
+    send_every: Annotated[timedelta, duration_between("1 s", "1 d")] = timedelta(minutes=5)
     """How long readings may wait to be sent together; alerts leave at once."""
 
-    keepalive: Annotated[timedelta, duration_between("10 s", "18 h")] = timedelta(minutes=4)
-    """After which silence the connection is tested; short ones cost money on metered links."""
+    keepalive: Annotated[timedelta, duration_between("10 s", "18 h")] | None = None
+    """After which silence the connection is tested; after 1.5 times that the broker says of a dead
+    gateway that it is offline. None: see `tested_after`."""
+
+    max_mb_per_day: Annotated[float, Field(ge=0.1, le=1_000_000)] = 5.0
+    """Megabytes (10^6) of a day, both ways and with all headers, above which readings wait."""
 
     home_assistant: bool = False
     """Whether sensors are announced to Home Assistant by MQTT discovery."""
+
+    @property
+    def tested_after(self) -> timedelta:
+        """The keepalive: as it is set, or so long that what is sent anyway is test enough."""
+        if self.keepalive is not None:
+            return self.keepalive
+        return min(max(timedelta(minutes=4), self.send_every * 1.5), timedelta(hours=18))
 
 
 class PageSettings(Settings):
@@ -320,6 +338,9 @@ class GatewayConfig(Settings):
 
     journal: JournalSettings = JournalSettings()
     """Its memory."""
+
+    clock: ClockSettings = ClockSettings()
+    """Its clock."""
 
     uplink: UplinkSettings | None = None
     """Where everything is sent; None: nowhere, everything stays here."""

@@ -4,32 +4,34 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from cloud_sync.wire import parse_line, records
+from agent.journal.reader import opened, records
+from cloud_sync import wire
 from rules.alert import AlertEvent
 
-RECORDS = "SELECT coalesce(sum(last - first + 1), 0) FROM entry"
-EVENTS = "SELECT lines FROM entry WHERE lane = 'events' ORDER BY first"
 ROWS = "SELECT count(*) FROM (SELECT DISTINCT measurement, tags, time_ns FROM points)"
 
 
 def entered(journal: Path) -> int:
-    """Return how many records are in the journal."""
-    return int(_rows(journal, RECORDS)[0][0])
+    """Return how many records are in the journal. Raises Unreadable."""
+    files = opened(journal)
+    return sum(head.records for _, head in files.heads(0, files.manifest.next))
 
 
 def stored(store: Path) -> int:
     """Return how many records are in the SQLite store."""
-    return int(_rows(store, ROWS)[0][0])
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+        return int(db.execute(ROWS).fetchone()[0])
 
 
 def alerts(journal: Path) -> list[AlertEvent]:
-    """Return all alert events in the journal, in order."""
-    lines = b"".join(body for (body,) in _rows(journal, EVENTS)).splitlines()
-    found = (record for line in lines for record in records(parse_line(line)))
+    """Return all alert events in the journal, in order. Raises Unreadable."""
+    points = (wire.parse_line(r.line) for r in records(opened(journal), events=True))
+    # What corrects the time of one is no alert of its own.
+    told = (p for p in points if p.measurement == wire.ALERT and "firing" in p.fields)
+    found = (event for point in told for event in wire.records(point))
     return [event for event in found if isinstance(event, AlertEvent)]
 
 
@@ -40,8 +42,3 @@ def unconfirmed(page_port: int) -> int:
             return int(json.load(answer)["link"]["unconfirmed"])
     except (URLError, ValueError, KeyError) as problem:
         raise OSError(f"the daemon does not say how it is doing: {problem}") from problem
-
-
-def _rows(path: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        return db.execute(query).fetchall()

@@ -22,6 +22,7 @@ from time import monotonic
 from agent.demo import counts
 from agent.demo.link import Link
 from agent.demo.recordings import MINUTES
+from agent.journal.reader import Unreadable
 from drivers.capture import frame_to_json, read_frames
 from rules.lifecycle import Phase
 
@@ -34,6 +35,9 @@ CUT_AT, HEALED_AT = 0.35, 0.6
 
 LOOK_EVERY_S = 0.5
 COUNT_EVERY_S = 5.0
+
+LAST_COMMIT_S = 2.0
+"""After the end of the recordings: what was heard last is in the journal by then."""
 
 START_S, DRAIN_S, STOP_S = 20.0, 30.0, 10.0
 """How long the daemon may take to start, the last records to arrive, and a process to stop."""
@@ -51,7 +55,7 @@ def show(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="satomori-demo-") as folder:
         try:
             return asyncio.run(Demo(args, Path(folder)).run())
-        except (DemoFailed, OSError, TimeoutError) as problem:
+        except (DemoFailed, Unreadable, OSError, TimeoutError) as problem:
             print(f"the demonstration stopped: {problem}", file=sys.stderr)
             return 1
 
@@ -61,7 +65,7 @@ class Demo:
 
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self._args, self._folder = args, folder
-        self._journal, self._store = folder / "journal.sqlite", folder / "store.sqlite"
+        self._journal, self._store = folder / "journal", folder / "store.sqlite"
         self._page_port = _free_port(PAGE_PORT)
         # amqtt knows no MQTT 5, and does not say so.
         self._protocol = "auto" if args.mqtt else "3.1.1"
@@ -171,7 +175,7 @@ class Demo:
                 self._say(
                     f"  {counts.entered(self._journal)} records, {await self._stored()} stored"
                 )
-            if now > over_at and not await self._unconfirmed():
+            if now > over_at + LAST_COMMIT_S and not await self._unconfirmed():
                 return
             await asyncio.sleep(LOOK_EVERY_S)
 

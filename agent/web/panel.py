@@ -60,7 +60,10 @@ def _link(status: Status, say: Words) -> Iterator[Row]:
     yield Row(say("panel.state"), link_words(link, say), link.message)
     yield Row(say("panel.unconfirmed"), say.number(link.unconfirmed))
     yield Row(say("panel.confirmed"), confirmed)
-    yield Row(say("panel.sent"), say.size(link.bytes_sent))
+    today = say.size(link.bytes_today)
+    if link.max_bytes_today is not None:
+        today = say("panel.of", size=today, limit=say.size(link.max_bytes_today))
+    yield Row(say("panel.today"), today)
 
 
 def _journal(status: Status, say: Words) -> Iterator[Row]:

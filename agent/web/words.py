@@ -150,7 +150,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "panel.state": ("状態", "State"),
     "panel.unconfirmed": ("確認待ちの記録", "Records not confirmed yet"),
     "panel.confirmed": ("最後の確認", "Last confirmed"),
-    "panel.sent": ("起動後に送った量", "Sent since the start"),
+    "panel.today": ("今日の通信量", "Data used today"),
     "panel.journal": ("記録", "Journal"),
     "panel.journal_ok": ("書きこめています", "Being written"),
     "panel.journal_failing": ("書きこめません", "Cannot be written"),

@@ -99,7 +99,7 @@ BROKEN_BLE = TransportStatus(
     ago(minutes=42),
 )
 
-ONLINE = LinkStatus(LinkState.ONLINE, "", 3, ago(seconds=20), 1_234_567)
+ONLINE = LinkStatus(LinkState.ONLINE, "", 3, ago(seconds=20), 1_234_567, 5_000_000)
 NO_LINK = LinkStatus(
     LinkState.WAITING,
     "mqtt.example.jp:8883 cannot be reached (No route to host). Next attempt in 300 s. "

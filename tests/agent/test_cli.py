@@ -5,10 +5,8 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -16,8 +14,10 @@ from time import monotonic
 import pytest
 
 from agent.cli import main
+from agent.journal import Journal
 from drivers.capture import frame_to_json, read_frames
 from tests.agent.home import after, door, meter, points, press
+from tests.fakes.journal import kept
 from tests.fakes.servers import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ CONFIG = """
 name = "g1"
 
 [journal]
-path = "journal.sqlite"
+path = "journal"
 commit_every = "0.1 s"
 
 [page]
@@ -174,7 +174,7 @@ def test_the_daemon_does_not_start_with_mistakes_and_tells_all_of_them(run, site
     assert ": 2 mistakes" in ran.err
     assert "99" in ran.err
     assert "G 1" in ran.err
-    assert not (site / "journal.sqlite").exists()
+    assert not (site / "journal").exists()
 
 
 def test_check_says_that_a_configuration_can_be_used(run, site):
@@ -187,17 +187,15 @@ def test_check_says_that_a_configuration_can_be_used(run, site):
 
 
 def test_the_journal_of_another_program_is_left_alone(run, site):
-    with closing(sqlite3.connect(site / "journal.sqlite")) as db:
-        db.execute("CREATE TABLE theirs (x)")
-    before = (site / "journal.sqlite").read_bytes()
+    (site / "journal").write_bytes(b"theirs")
     ran = run("run", "--config", site / "gateway.toml")
     assert (ran.code, ran.out) == (2, "")
-    assert "is a database of another program: choose another path" in ran.err
-    assert (site / "journal.sqlite").read_bytes() == before
+    assert "is a file: the journal is a folder of its own" in ran.err
+    assert (site / "journal").read_bytes() == b"theirs"
 
 
 def test_a_journal_that_cannot_be_opened_is_told_with_what_to_check(run, site):
-    path = configure(site, **{'path = "journal.sqlite"': 'path = "capture.jsonl/journal.sqlite"'})
+    path = configure(site, **{'path = "journal"': 'path = "capture.jsonl/journal"'})
     ran = run("run", "--config", path)
     assert ran.code == 2
     assert "check that the folder exists, who owns it, and that the disk has room" in ran.err
@@ -232,7 +230,7 @@ class Daemon:
     def until_kept(self, lines):
         """Wait, at the pace of the watchdog, until so many lines are in the journal."""
         self.until("READY=1")
-        while len(kept(self.site)) < lines:
+        while len(kept(self.site / "journal")) < lines:
             self.told.clear()
             self.until("WATCHDOG=1")
 
@@ -242,13 +240,6 @@ class Daemon:
         self._process.send_signal(signal.SIGTERM)
         _, log = self._process.communicate(timeout=PATIENCE_S)
         return self._process.returncode, monotonic() - since, log
-
-
-def kept(site):
-    """Return the lines in the journal."""
-    with closing(sqlite3.connect(site / "journal.sqlite")) as db:
-        rows = db.execute("SELECT lines FROM entry ORDER BY first").fetchall()
-    return b"".join(lines for (lines,) in rows).splitlines()
 
 
 def test_the_daemon_hears_keeps_answers_and_stops(site, run):
@@ -267,7 +258,11 @@ def test_the_daemon_hears_keeps_answers_and_stops(site, run):
         "INFO agent.app: stopped",
     )
     assert stop_s < STOP_WITHIN_S
-    assert {line.split(b",")[0] for line in kept(site)} == {b"contact", b"air", b"alert"}
+    assert {line.split(b",")[0] for line in kept(site / "journal")} == {
+        b"contact",
+        b"air",
+        b"alert",
+    }
 
 
 def run_until_kept(site, lines):
@@ -283,14 +278,15 @@ def test_an_alert_that_fired_before_a_restart_is_over_after_it(site):
     run_until_kept(site, 3)
     (site / "capture.jsonl").write_text(frame_to_json(door(0)) + "\n")
     run_until_kept(site, 5)
-    alerts = points(line for line in kept(site) if line.startswith(b"alert"))
+    alerts = points(line for line in kept(site / "journal") if line.startswith(b"alert"))
     assert [alert.tags["phase"] for alert in alerts] == ["firing", "quiet"]
 
 
 def test_the_daemon_begins_afresh_when_its_state_cannot_be_read(site):
     run_until_kept(site, 3)
-    with closing(sqlite3.connect(site / "journal.sqlite")) as db, db:
-        db.execute("UPDATE state SET body = ?", (b"[1, 2, 3]",))
+    journal = Journal(site / "journal", max_bytes=10_000_000)
+    journal.commit(journal.take({"engine": b"[1, 2, 3]", "sampler": b"[1, 2, 3]"}))
+    journal.close()
     log = run_until_kept(site, 6)
     assert log.count("cannot be read from the journal") == 2
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from agent import clock
 from agent.hearing import transports
 from drivers.device import Bus
 from drivers.transports.ble import BleTransport
@@ -39,7 +40,7 @@ def hearing(tmp_path):
     def hearing(*tables):
         path = tmp_path / "gateway.toml"
         path.write_text("\n".join(['[gateway]\nname = "g1"', *tables]))
-        return transports(load(path))
+        return transports(load(path), clock.now)
 
     return hearing
 
@@ -108,6 +109,7 @@ def test_a_library_is_loaded_only_where_it_is_needed(tmp_path, transport):
     script = f"""
 import sys
 from pathlib import Path
+from agent import clock
 from agent.hearing import transports
 from gateway_config.load import load
 transports(load(Path({str(path)!r})))

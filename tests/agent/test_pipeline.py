@@ -1,4 +1,4 @@
-"""From frames to commits, with clocks that are set and a journal that cannot be written."""
+"""From frames to commits, with clocks that are set and power that is cut."""
 
 import json
 from datetime import timedelta
@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from agent import pipeline as pipeline_module
-from agent.clock import Clock
 from cloud_sync.wire import EPOCH
 from drivers.reading import Quantity
 from rules.conditions.above import Above
@@ -15,7 +14,18 @@ from rules.conditions.opened import Opened
 from rules.conditions.silent import Silent
 from rules.engine import Engine, Rule
 from rules.lifecycle import Phase
-from tests.agent.home import AT, OPENED, after, celsius, door, meter, pipeline, points, press
+from tests.agent.home import (
+    AT,
+    OPENED,
+    after,
+    door,
+    events_in,
+    meter,
+    pipeline,
+    points,
+    press,
+    readings_in,
+)
 
 HOURS_12 = timedelta(hours=12)
 STILL = Rule("no sign of life", Inactive(), ("door", "button"), hold_for=HOURS_12)
@@ -25,30 +35,11 @@ WARM = Rule("warm", Above(30), ("meter",), Quantity.TEMPERATURE_CELSIUS)
 YEARS = timedelta(days=20_000)
 
 
-class Wall:
-    """A wall clock that somebody sets."""
-
-    def __init__(self):
-        self.set_by = timedelta(0)
-        self.clock = Clock(self.offset_s)
-
-    def offset_s(self):
-        return self.set_by.total_seconds()
-
-    def now(self, seconds):
-        return after(seconds) + self.set_by
-
-
-@pytest.fixture
-def wall():
-    return Wall()
-
-
 def told(commit):
     """Return (rule, phase, time) of each alert event."""
     return [
         (p.tags["rule"], p.tags["phase"], EPOCH + timedelta(microseconds=p.time_ns // 1000))
-        for p in points(commit.events)
+        for p in points(events_in(commit))
     ]
 
 
@@ -56,7 +47,7 @@ def test_a_frame_becomes_a_line_and_what_its_rule_says_of_it():
     home = pipeline(OPENED)
     home.receive(door(1))
     commit = home.take()
-    (point,) = points(commit.readings)
+    (point,) = points(readings_in(commit))
     assert (point.measurement, point.tags, point.fields) == (
         "contact",
         {"gateway": "g1", "sensor": "door"},
@@ -69,10 +60,10 @@ def test_a_frame_becomes_a_line_and_what_its_rule_says_of_it():
 def test_the_state_is_of_the_moment_after_the_last_record():
     home = pipeline(OPENED)
     home.receive(door(1))
-    state = home.take().state
-    again = Engine.restore([OPENED], json.loads(state["engine"]))
+    states = home.take().states
+    again = Engine.restore([OPENED], json.loads(states["engine"]))
     assert [watch.alert.phase for watch in again.open] == [Phase.FIRING]
-    home.intake.sampler.load(state["sampler"])
+    home.intake.sampler.load(states["sampler"])
 
 
 def test_nothing_is_committed_when_nothing_was_heard():
@@ -107,7 +98,7 @@ def test_two_presses_within_a_microsecond_are_two_records():
     home = pipeline()
     home.receive(press())
     home.receive(press())
-    assert len({point.time_ns for point in points(home.take().readings)}) == 2
+    assert len({point.time_ns for point in points(readings_in(home.take()))}) == 2
 
 
 # The journal cannot be written
@@ -122,80 +113,42 @@ def test_what_could_not_be_committed_comes_first_again():
     home.receive(door(0, after(3)))
     home.commit_failed(failed)
     commit = home.take()
-    assert [p.measurement for p in points(commit.readings)] == ["air", "contact", "air", "contact"]
+    assert [p.measurement for p in points(readings_in(commit))] == [
+        "air",
+        "contact",
+        "air",
+        "contact",
+    ]
     assert [phase for _, phase, _ in told(commit)] == ["firing", "quiet"]
-
-
-def test_a_commit_has_a_limit_and_the_rest_follows(monkeypatch):
-    monkeypatch.setattr(pipeline_module, "MAX_COMMIT_READINGS", 3)
-    home = pipeline()
-    for n in range(8):
-        home.receive(meter(n, after(n)))
-    commits = [home.take() for _ in range(3)]
-    assert [celsius(c.readings) for c in commits] == [[0, 1, 2], [3, 4, 5], [6, 7]]
-    home.commit_failed(commits[2])
-    home.commit_failed(commits[1])
-    assert celsius(home.take().readings) == [3, 4, 5]
-
-
-def test_at_the_limit_the_oldest_readings_are_dropped_and_counted_and_alerts_never(monkeypatch):
-    monkeypatch.setattr(pipeline_module, "MAX_WAITING_READINGS", 10)
-    home = pipeline(WARM)
-    for n in range(0, 200, 2):
-        home.receive(meter(31, after(n)))
-        home.receive(meter(n / 10, after(n + 1)))
-        home.commit_failed(home.take())
-    assert home.dropped == 190
-    commit = home.take()
-    assert celsius(commit.readings)[1::2] == [19.0, 19.2, 19.4, 19.6, 19.8]
-    assert [phase for _, phase, _ in told(commit)] == ["firing", "quiet"] * 100
-
-
-def test_up_to_the_limit_nothing_is_dropped(monkeypatch):
-    monkeypatch.setattr(pipeline_module, "MAX_WAITING_READINGS", 10)
-    home = pipeline()
-    for n in range(10):
-        home.receive(meter(n, after(n)))
-        home.commit_failed(home.take())
-    assert (home.dropped, celsius(home.take().readings)) == (0, list(range(10)))
 
 
 # The clock is set
 
 
 @pytest.mark.parametrize("step", [YEARS, -YEARS, timedelta(hours=5), timedelta(hours=-5)])
-def test_a_frame_right_after_the_clock_was_set_finds_the_rules_undisturbed(wall, step):
-    home = pipeline(STILL, DEAF, LEFT_OPEN, clock=wall.clock)
-    home.receive(door(1, wall.now(0)))
-    home.receive(meter(20, wall.now(1)))
-    home.advance(wall.now(2))
-    wall.set_by = step
-    home.receive(meter(21, wall.now(2.5)))  # before anybody has told the rules the time
-    home.advance(wall.now(3))
+def test_rules_go_on_undisturbed_when_the_clock_was_set(step):
+    home = pipeline(STILL, DEAF, LEFT_OPEN)
+    home.receive(door(1))
+    home.receive(meter(20, after(1)))
+    home.advance(after(2))
+    home.shift(step)
+    home.receive(meter(21, after(2.5) + step))
+    home.advance(after(3) + step)
     assert told(home.take()) == []
-    home.advance(wall.now(700))
-    assert told(home.take()) == [("door left open", "firing", wall.now(600))]
+    home.advance(after(700) + step)
+    assert told(home.take()) == [("door left open", "firing", after(600) + step)]
     assert home.engine.late == 0
 
 
-@pytest.mark.parametrize("step", [YEARS, -YEARS])
-def test_rules_go_on_judging_after_the_clock_was_set(wall, step):
-    home = pipeline(OPENED, clock=wall.clock)
-    home.receive(door(0, wall.now(0)))
-    wall.set_by = step
-    home.receive(door(1, wall.now(1)))
-    home.receive(door(0, wall.now(2)))
-    assert [phase for _, phase, _ in told(home.take())] == ["firing", "quiet"]
-
-
-def test_a_clock_that_is_set_twice_is_followed_twice(wall):
-    home = pipeline(LEFT_OPEN, clock=wall.clock)
-    home.receive(door(1, wall.now(0)))
-    for step in (YEARS, timedelta(0), -YEARS):
-        wall.set_by = step
-        home.advance(wall.now(60))
-    home.advance(wall.now(601))
-    assert told(home.take()) == [("door left open", "firing", wall.now(600))]
+def test_a_clock_that_is_set_is_urgent_and_the_state_is_written_at_once():
+    urgent = []
+    home = pipeline(STILL, on_urgent=lambda: urgent.append(1))
+    home.advance(AT)
+    assert home.take().states
+    assert home.take() is None
+    home.shift(YEARS)
+    assert urgent
+    assert home.take().states
 
 
 # Power cuts
@@ -203,7 +156,7 @@ def test_a_clock_that_is_set_twice_is_followed_twice(wall):
 
 def power_cut(rules, committed, back_at):
     """Return the pipeline of the next start, made from what is on the card."""
-    snapshot = json.loads(committed.state["engine"])
+    snapshot = json.loads(committed.states["engine"])
     engine = Engine.restore(rules, snapshot, listening_from=back_at)
     return pipeline(engine=engine)
 
@@ -211,35 +164,22 @@ def power_cut(rules, committed, back_at):
 def test_the_state_of_the_rules_is_kept_though_nothing_is_heard():
     home = pipeline(STILL)
     home.advance(AT)
-    assert home.take().state  # from when on it listens
-    for seconds in range(0, 299, 10):
+    assert home.take().states  # from when on it listens
+    for seconds in range(0, 599, 10):
         home.advance(after(seconds))
         assert home.take() is None
-    home.advance(after(300))
+    home.advance(after(600))
     commit = home.take()
-    assert (commit.readings, commit.events) == ([], [])
-    assert commit.state
+    assert list(commit.lines) == []
+    assert commit.states
 
 
 def test_a_state_that_could_not_be_committed_is_offered_again():
     home = pipeline(STILL)
     home.advance(AT)
     home.commit_failed(home.take())
-    assert home.take().state
+    assert home.take().states
     assert home.take() is None
-
-
-@pytest.mark.parametrize("step", [YEARS, -YEARS])
-def test_the_state_is_kept_also_after_the_clock_was_set(wall, step):
-    home = pipeline(STILL, clock=wall.clock)
-    home.advance(wall.now(0))
-    home.take()
-    wall.set_by = step
-    kept = []
-    for seconds in range(0, 1000, 10):
-        home.advance(wall.now(seconds))
-        kept += [seconds] if home.take() else []
-    assert len(kept) >= 3
 
 
 def test_hours_of_silence_that_were_listened_to_count_after_a_power_cut():
@@ -254,3 +194,56 @@ def test_hours_of_silence_that_were_listened_to_count_after_a_power_cut():
     assert home.waiting == 0
     home.advance(after(12.2 * 3600))
     assert [rule for rule, _, _ in told(home.take())] == ["no sign of life"]
+
+
+# After a restart
+
+
+def test_what_came_after_the_state_is_judged_again_and_nothing_is_told_twice():
+    journal = pipeline()._journal
+    home = pipeline(OPENED, LEFT_OPEN, journal=journal)
+    home.receive(door(0))
+    journal.commit(home.take())
+    home.receive(door(1, after(10)))  # the state is not written along: nobody took it
+    journal.commit(journal.take())
+    again = pipeline(OPENED, LEFT_OPEN, engine=_restored(journal), journal=journal)
+    again.catch_up(journal.since_state())
+    assert again.waiting == 0
+    again.advance(after(700))
+    assert told(again.take()) == [("door left open", "firing", after(610))]
+    assert again.intake.sampler.taken["door"].at == after(10)
+
+
+def test_an_alert_that_was_not_written_any_more_is_told_by_the_next_start():
+    journal = pipeline()._journal
+    home = pipeline(journal=journal)
+    home.receive(door(0))
+    home.receive(door(1, after(10)))
+    journal.commit(journal.take())
+    again = pipeline(OPENED, journal=journal)
+    again.catch_up(journal.since_state())
+    assert told(again.take()) == [("door is open", "firing", after(10))]
+
+
+def test_late_readings_that_are_judged_at_one_moment_make_events_of_different_moments():
+    home = pipeline(OPENED)
+    home.advance(after(5))
+    for n in range(4):
+        home.receive(door((n + 1) % 2, after(n / 10)))
+    events = told(home.take())
+    assert [phase for _, phase, _ in events] == ["firing", "quiet"] * 2
+    assert len(set(events)) == 4
+
+
+def test_after_many_records_the_state_is_written_whatever_the_time(monkeypatch):
+    monkeypatch.setattr(pipeline_module, "STATE_EVERY_RECORDS", 5)
+    home = pipeline()
+    with_state = []
+    for n in range(20):
+        home.receive(meter(n, after(n)))
+        with_state += [n] if home.take().states else []
+    assert with_state == [0, 6, 12, 18]
+
+
+def _restored(journal):
+    return Engine.restore([OPENED, LEFT_OPEN], json.loads(journal.state("engine")))

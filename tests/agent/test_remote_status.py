@@ -81,6 +81,7 @@ async def test_a_good_day_is_told_in_a_few_lines(command):
     assert "clock    set" in lines
     assert "ble  hearing" in lines
     assert "no alert is open" in lines
+    assert "data     1.23 MB of 5 MB today" in lines
     assert any("温湿度計  temperature_celsius 21.46, humidity_percent 58" in text for text in lines)
     assert all(text == text.rstrip() for text in lines)
 
@@ -91,6 +92,7 @@ async def test_a_bad_day_tells_everything_that_is_wrong(command):
     for words in (
         "NOT SET since power came back",
         "mqtt.example.jp:8883 cannot be reached",
+        "data     1.23 MB today\n",
         "database or disk is full",
         "ble  broken hci0 is down",
         "firing  朝から動きがありません",

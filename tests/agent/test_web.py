@@ -308,6 +308,8 @@ def test_the_details_are_folded_and_carry_what_an_engineer_needs():
     assert "Broken (since 11:52) hci0 is down" in told
     assert "Records not confirmed yet 1,832" in told
     assert "Last confirmed 5 h ago" in told
+    assert "Data used today 1.2 MB" in told
+    assert "Data used today 1.2 MB of 5.0 MB" in text_of(draw(GOOD_DAY, "en", JAPAN))
     assert "Size 41.3 MB of 500.0 MB" in told
     assert "database or disk is full" in told
     assert "26 h ago, 3 damaged frames (switchbot_contact)" in told

@@ -13,8 +13,10 @@ from cloud_sync.broker import (
     BrokerUnavailableError,
     NoMqtt5Error,
 )
-from cloud_sync.connection import Connection
+from cloud_sync.connection import Connection, Signs
 from tests.fakes.servers import binary, free_port
+
+SIGNS = Signs("satomori/test/sign", b"online", b"offline")
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(60)]
 
@@ -72,7 +74,7 @@ def plain(port, **settings):
 
 
 def log_in(broker, client_id="test", protocol=5):
-    with Connection(broker, client_id, protocol) as connection:
+    with Connection(broker, client_id, protocol, SIGNS) as connection:
         connection.open([("satomori/test", 1)])
         connection.poll(1.0)
 
@@ -160,7 +162,7 @@ def poll_until_lost(connection):
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_a_connection_that_the_broker_ends_is_lost(start_mosquitto, protocol):
     server = start_mosquitto()
-    with Connection(plain(server.port), "test", protocol) as connection:
+    with Connection(plain(server.port), "test", protocol, SIGNS) as connection:
         connection.open([])
         server.kill()
         with pytest.raises(BrokerUnavailableError, match="was lost"):
@@ -170,7 +172,8 @@ def test_a_connection_that_the_broker_ends_is_lost(start_mosquitto, protocol):
 def test_a_client_of_the_same_name_may_be_why_a_connection_is_lost(mosquitto_server):
     """Mosquitto 2.0.11 does not say so; brokers that do are believed."""
     broker = plain(mosquitto_server.port)
-    with Connection(broker, "twin", 5) as first, Connection(broker, "twin", 5) as second:
+    twins = ("twin", 5, SIGNS)
+    with Connection(broker, *twins) as first, Connection(broker, *twins) as second:
         first.open([])
         second.open([])
         with pytest.raises(BrokerError, match=r"another client .*'twin'"):

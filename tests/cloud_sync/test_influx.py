@@ -1,8 +1,11 @@
+import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from urllib.request import Request, urlopen
 
 import pytest
+from influxdb_client.rest import ApiException
 
 from cloud_sync.influx import InfluxStore
 from cloud_sync.spans import Spans
@@ -99,8 +102,8 @@ def test_one_bad_line_means_rejected(store, influx_bucket, bad):
 @pytest.mark.parametrize(
     ("status", "meaning", "words"),
     [
-        (400, Rejected, "Bad Request"),
-        (422, Rejected, "no reason given"),
+        (400, Refused, "Bad Request"),
+        (422, Refused, "no reason given"),
         (413, TooLarge, "Too Large"),
         (401, Refused, "Check the token"),
         (403, Refused, "the right to write"),
@@ -131,6 +134,72 @@ def test_the_store_says_when_it_wants_to_be_asked_again(store, influx_bucket, st
     with pytest.raises(Unavailable) as caught:
         store.write(LINE)
     assert caught.value.retry_after_s == 1.0
+
+
+@pytest.mark.parametrize(("ahead_s", "expected"), [(120, range(110, 121)), (-120, range(1))])
+def test_a_date_by_which_to_ask_again_is_compared_with_the_clock_of_the_server(
+    influx_bucket, tmp_path, ahead_s, expected
+):
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead_s), usegmt=True)
+    with nginx_v2(influx_bucket.influx.url, tmp_path / "nginx", retry_after=date) as busy:
+        busy.answer(503)
+        store = InfluxStore(busy.url, bucket=influx_bucket.name)
+        with pytest.raises(Unavailable) as caught:
+            store.write(LINE)
+        store.close()
+    assert int(caught.value.retry_after_s) in expected
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "1e9", "Mon, 99 Nov 2026 12:00:00 GMT"])
+def test_what_says_not_when_to_ask_again_says_nothing(influx_bucket, tmp_path, text):
+    with nginx_v2(influx_bucket.influx.url, tmp_path / "nginx", retry_after=text) as busy:
+        busy.answer(429)
+        store = InfluxStore(busy.url, bucket=influx_bucket.name)
+        with pytest.raises(Unavailable) as caught:
+            store.write(LINE)
+        store.close()
+    assert caught.value.retry_after_s is None
+
+
+def test_points_beyond_the_retention_policy_are_rejected_and_counted(influx_bucket):
+    influx_bucket.influx.query(
+        f'CREATE RETENTION POLICY "day" ON "{influx_bucket.database}" DURATION 1d REPLICATION 1'
+    )
+    store = InfluxStore(influx_bucket.url, bucket=f"{influx_bucket.database}/day")
+    with pytest.raises(Rejected, match="beyond retention policy") as caught:
+        store.write(LINE + LINE.replace(b"000000000\n", b"000000001\n"))
+    store.close()
+    assert caught.value.all_of == 2
+
+
+def test_a_retention_policy_that_does_not_exist_has_to_be_made(influx_bucket):
+    store = InfluxStore(influx_bucket.url, bucket=f"{influx_bucket.database}/nowhere")
+    with pytest.raises(Refused, match=r"retention policy not found.*create it"):
+        store.write(LINE)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "meaning"),
+    [
+        ({"message": "Please provide either orgID or org"}, Refused),
+        ({"error": "database is required"}, Refused),
+        ({"message": "failure writing points to database: partial write: dropped=1"}, Rejected),
+        ({"message": "unable to parse 'air,bucket=x': missing fields"}, Rejected),
+    ],
+)
+def test_influxdb_2_blames_the_lines_or_the_settings(words, meaning):
+    store = InfluxStore("http://localhost", bucket="b")
+    problem = ApiException(status=400, reason="Bad Request")
+    problem.body = json.dumps(words).encode()
+    assert type(store._meaning(problem)) is meaning
+    store.close()
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x00b"])
+def test_bytes_that_are_no_text_stop_nothing(store, influx_bucket, name):
+    store.write(LINE.replace(b"sensor=m", b"sensor=" + name) + LINE)
+    assert len(influx_bucket.rows("air")) == 2
 
 
 def test_a_bucket_that_does_not_exist_is_named(influx_bucket):

@@ -10,20 +10,23 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 
 import pytest
 
-from cloud_sync import connection, ingester
+from cloud_sync import connection, rounds
 from cloud_sync.broker import Broker, connect_properties
+from cloud_sync.columns import SeriesTable, pack
 from cloud_sync.influx import InfluxStore
 from cloud_sync.ingester import Ingester
+from cloud_sync.messages import Ask, Time, decode_ask, decode_sign, decode_time, encode_hello
 from cloud_sync.spans import Spans
 from cloud_sync.sqlite_store import SqliteStore
-from cloud_sync.topics import partition, topic
+from cloud_sync.topics import INGESTERS, partition, topic
 from cloud_sync.wire import Batch, decode_confirmed, encode_batch
 from cloud_sync.writer import Patience
 from tests.fakes.amqtt_broker import amqtt_broker
-from tests.fakes.servers import until
+from tests.fakes.servers import nginx_v2, until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(60)]
 
@@ -47,11 +50,14 @@ class Gateway:
 
     def __init__(self, port, name="g12", protocol=5):
         self.name = name
+        self.port = port
         self.confirmed, self.retained = {}, {}
+        self.payloads, self.asked, self.times, self.signs = [], [], [], []
         broker = Broker("127.0.0.1", port, tls=False)
         self.client = broker.client(f"gateway-{name}", protocol=protocol, session_expiry_s=0)
         self.client.on_message = self._on_message
-        self.client.on_connect = lambda client, *_: client.subscribe(topic(name, "confirmed"), 1)
+        filters = [topic(name, leaf) for leaf in ("confirmed", "time", "ask")] + [f"{INGESTERS}/+"]
+        self.client.on_connect = lambda client, *_: client.subscribe([(f, 1) for f in filters])
         self.client.reconnect_delay_set(0.1, 0.1)
         self.client._reconnect_on_failure = True
         broker.connect(self.client, connect_properties(session_expiry_s=0))
@@ -59,6 +65,19 @@ class Gateway:
         until(self.client.is_connected)
 
     def _on_message(self, _client, _userdata, message):
+        if message.topic.startswith(INGESTERS):
+            self.signs.append(decode_sign(message.payload))
+            return
+        leaf = message.topic.rsplit("/", 1)[1]
+        if leaf == "time":
+            self.times.append(decode_time(message.payload))
+        elif leaf == "ask":
+            self.asked.append(decode_ask(message.payload))
+        else:
+            self._on_confirmed(message)
+
+    def _on_confirmed(self, message):
+        self.payloads.append(message.payload)
         said = decode_confirmed(message.payload)
         if message.retain:
             self.retained = {boot: str(spans) for boot, spans in said.items()}
@@ -70,6 +89,10 @@ class Gateway:
 
     def publish(self, payload, leaf="readings"):
         return self.client.publish(topic(self.name, leaf), payload, qos=1)
+
+    def publish_retained(self, payload, leaf):
+        info = self.client.publish(topic(self.name, leaf), payload, qos=1, retain=True)
+        info.wait_for_publish(TIMEOUT_S)
 
     def insists(self, batch):
         """Send it again and again until it is confirmed."""
@@ -99,7 +122,6 @@ def gateway(start_mosquitto):
     """A gateway at a broker of its own."""
     server = start_mosquitto()
     with closing(Gateway(server.port)) as gateway:
-        gateway.port = server.port
         yield gateway
 
 
@@ -189,10 +211,125 @@ def test_events_and_readings_are_confirmed_together(ingest, gateway):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "line-protocol"])
-def test_both_encodings_are_understood(ingest, gateway, encoding):
+def test_both_text_encodings_are_understood(ingest, gateway, encoding):
     with ingest(gateway.port):
         gateway.publish(encode_batch(batch(1, 3), encoding))
         gateway.hears("1-3")
+
+
+def test_a_batch_with_qos_0_is_stored_and_confirmed_too(ingest, gateway, influx_bucket):
+    with ingest(gateway.port):
+        gateway.client.publish(topic("g12", "readings"), encode_batch(batch(1, 3)), qos=0)
+        gateway.hears("1-3")
+    assert len(influx_bucket.rows("air")) == 3
+
+
+def test_a_confirmation_is_short_and_says_only_what_is_new(ingest, gateway):
+    with ingest(gateway.port):
+        for number in range(1, 6):
+            gateway.send(batch(number, number))
+            gateway.hears(f"1-{number}")
+    with closing(Gateway(gateway.port)) as later:
+        until(lambda: later.payloads)
+    assert later.payloads == [b"1 5f3a9c01=1-5"]
+
+
+# Series tables
+
+
+def test_columns_are_read_with_the_table_that_was_published(ingest, gateway, influx_bucket):
+    table = SeriesTable()
+    payload = pack(batch(1, 3), table)
+    with ingest(gateway.port):
+        gateway.publish_retained(table.payload(), "series")
+        gateway.publish(payload)
+        gateway.hears("1-3")
+    assert len(influx_bucket.rows("air")) == 3
+
+
+def test_after_a_restart_the_table_comes_before_the_batches_that_waited(
+    ingest, gateway, influx_bucket
+):
+    table = SeriesTable()
+    payload = pack(batch(1, 3), table)
+    with ingest(gateway.port):
+        gateway.publish_retained(table.payload(), "series")
+    gateway.publish(payload).wait_for_publish(TIMEOUT_S)
+    with ingest(gateway.port):
+        gateway.hears("1-3")
+    assert gateway.asked == []
+
+
+def test_an_unknown_table_is_asked_for_once_and_its_batch_is_not_confirmed(
+    ingest, gateway, influx_bucket, aside
+):
+    table = SeriesTable()
+    payload = pack(batch(1, 3), table)
+    with ingest(gateway.port):
+        for _ in range(5):
+            gateway.publish(payload)
+        until(lambda: gateway.asked)
+        gateway.send(batch(4, 4))
+        gateway.hears("4")
+        assert gateway.asked == [Ask("series")]
+        assert str(gateway.confirmed[BOOT]) == "4"
+        gateway.publish_retained(table.payload(), "series")
+        gateway.publish(payload)
+        gateway.hears("1-4")
+    assert set_aside(aside) == []
+    assert len(influx_bucket.rows("air")) == 4
+
+
+# The time, and the sign
+
+
+def test_a_gateway_that_asks_is_told_the_time(ingest, gateway):
+    with ingest(gateway.port):
+        gateway.publish(encode_hello("n1"), "hello")
+        until(lambda: gateway.times)
+    assert gateway.times == [Time("n1", NOON)]
+
+
+def test_a_server_that_does_not_know_the_time_says_so_to_its_log_only(ingest, gateway, caplog):
+    with ingest(gateway.port, is_clock_right=lambda: False):
+        gateway.publish(encode_hello("n1"), "hello")
+        until_logged(caplog, "'g12' asks for the time, and nothing has set the clock")
+        gateway.send(batch(1, 1))
+        gateway.hears("1")
+    assert gateway.times == []
+
+
+def test_the_time_is_told_during_an_outage_of_the_store(ingest, gateway, influx_bucket, caplog):
+    influx_bucket.answer(503)
+    with ingest(gateway.port, patience=Patience(60, 60, 60)):
+        gateway.send(batch(1, 1))
+        until_logged(caplog, "trying again")
+        gateway.publish(encode_hello("n1"), "hello")
+        until(lambda: gateway.times)
+
+
+def test_the_sign_says_online_and_offline_and_each_connection_is_a_new_start(ingest, gateway):
+    for _ in range(2):
+        with ingest(gateway.port, partitions=range(32)):
+            until(lambda: gateway.signs and gateway.signs[-1].online)
+        until(lambda: not gateway.signs[-1].online)
+    assert [sign.online for sign in gateway.signs] == [True, False, True, False]
+    assert len({sign.start for sign in gateway.signs}) == 2
+    assert {(s.first_partition, s.last_partition) for s in gateway.signs} == {(0, 31)}
+
+
+def test_a_killed_ingester_is_offline(gateway, influx_bucket, tmp_path):
+    with ingest_command(gateway.port, influx_bucket, tmp_path) as process:
+        until(lambda: gateway.signs and gateway.signs[-1].online)
+        process.kill()
+        until(lambda: not gateway.signs[-1].online)
+
+
+def test_a_sign_that_may_not_be_put_up_stops_nothing(ingest, start_mosquitto):
+    acl = "topic readwrite satomori/v1/+/+/#"
+    with closing(Gateway(start_mosquitto(acl=acl).port)) as gateway, ingest(gateway.port):
+        gateway.send(batch(1, 1))
+        gateway.hears("1")
 
 
 def test_what_comes_again_is_confirmed_again_and_stored_once(ingest, gateway, influx_bucket):
@@ -252,6 +389,39 @@ def test_two_ingesters_share_the_work(ingest, gateway, influx_bucket):
         gateway.send(batch(1, 3))
         gateway.hears("1-3")
         other.hears("1-3")
+
+
+def test_partitions_can_be_divided_anew_without_losing_what_waits(ingest, gateway, influx_bucket):
+    """As docs/scale.md says: the halves come, then the whole one ends, and serves none at last."""
+    with closing(Gateway(gateway.port, "g14")) as other:
+        with ingest(gateway.port):
+            gateway.send(batch(1, 1))
+            gateway.hears("1")
+        # What comes while nobody is there waits in the old session.
+        gateway.send(batch(2, 3))
+        other.send(batch(1, 3, gateway="g14"))
+        with (
+            ingest(gateway.port, partitions=range(32)),
+            ingest(gateway.port, partitions=range(32, 64)),
+        ):
+            gateway.send(batch(4, 4))
+            gateway.hears("4")
+            assert 2 not in {row["time"] for row in influx_bucket.rows("air")}
+            with ingest(gateway.port):
+                gateway.hears("1-4")
+                other.hears("1-3")
+    assert len(influx_bucket.rows("air")) == 7
+
+
+def test_ranges_that_overlap_cost_work_and_nothing_else(ingest, gateway, influx_bucket):
+    with (
+        ingest(gateway.port, partitions=range(40)),
+        ingest(gateway.port, partitions=range(64)),
+    ):
+        for first in range(1, 101, 10):
+            gateway.send(batch(first, first + 9))
+        gateway.hears("1-100")
+    assert len(influx_bucket.rows("air")) == 100
 
 
 # Restarts
@@ -320,9 +490,11 @@ sys.exit(run(parser.parse_args()))
 
 
 @contextmanager
-def ingest_command(port, bucket, folder):
-    """`satomori ingest` in a process of its own."""
-    words = ["--mqtt", f"mqtt://127.0.0.1:{port}", "--influx", bucket.url, "--bucket", bucket.name]
+def ingest_command(port, store, folder):
+    """`satomori ingest` in a process of its own; `store` is a bucket, or what names one."""
+    if not isinstance(store, list):
+        store = ["--influx", store.url, "--bucket", store.name]
+    words = ["--mqtt", f"mqtt://127.0.0.1:{port}", *store]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", SATOMORI_INGEST, *words, "--set-aside", str(folder / "aside")],
@@ -348,6 +520,21 @@ def test_killed_again_and_again_it_loses_nothing(gateway, influx_bucket, tmp_pat
         last = 10 * next(numbers)
         gateway.hears(f"1-{last}")
     assert len(influx_bucket.rows("air")) == last
+
+
+def test_killed_again_and_again_with_sqlite_it_loses_nothing(gateway, tmp_path):
+    path = tmp_path / "store.sqlite"
+    store = ["--sqlite", str(path)]
+    for n in range(4):
+        with ingest_command(gateway.port, store, tmp_path) as process:
+            gateway.insists(batch(100 * n + 1, 100 * n + 10))
+            for first in range(100 * n + 11, 100 * n + 101, 10):
+                gateway.send(batch(first, first + 9))
+            process.kill()
+    with ingest_command(gateway.port, store, tmp_path):
+        gateway.hears("1-400")
+    with closing(SqliteStore(path)) as stored:
+        assert stored.count() == 400
 
 
 def test_sigterm_ends_it_in_order(gateway, influx_bucket, tmp_path):
@@ -437,7 +624,7 @@ def test_during_an_outage_only_so_much_is_taken_in(
     ingest, gateway, influx_bucket, caplog, monkeypatch
 ):
     monkeypatch.setattr(connection, "RECEIVE_MAXIMUM", 10)
-    monkeypatch.setattr(ingester, "MAX_WRITE_MESSAGES", 5)
+    monkeypatch.setattr(rounds, "MAX_WRITE_MESSAGES", 5)
     taken = []
     on_message = connection.Connection._on_message
 
@@ -456,6 +643,70 @@ def test_during_an_outage_only_so_much_is_taken_in(
         influx_bucket.answer(None)
         gateway.hears("1-300")
     assert len(influx_bucket.rows("air")) == 300
+
+
+def test_an_outage_that_lasts_longer_than_the_keepalive_keeps_the_connection(
+    ingest, gateway, influx_bucket, caplog, monkeypatch
+):
+    monkeypatch.setattr(connection, "RECEIVE_MAXIMUM", 10)
+    influx_bucket.answer(503)
+    broker = Broker("127.0.0.1", gateway.port, tls=False, keepalive_s=1)
+    with ingest(gateway.port, broker=broker):
+        for number in range(1, 31):
+            gateway.send(batch(number, number))
+        until_logged(caplog, "trying again")
+        started_s = monotonic()
+        until(lambda: monotonic() > started_s + 3.5)
+        influx_bucket.answer(None)
+        gateway.hears("1-30")
+    assert [sign.online for sign in gateway.signs if sign.online] == [True]
+
+
+def test_during_an_outage_batches_with_qos_0_are_dropped_above_the_limit(
+    ingest, gateway, influx_bucket, caplog, monkeypatch
+):
+    monkeypatch.setattr(connection, "RECEIVE_MAXIMUM", 10)
+    monkeypatch.setattr(rounds, "MAX_WRITE_MESSAGES", 5)
+    caplog.set_level(logging.DEBUG, "cloud_sync.connection")
+    influx_bucket.answer(503)
+    with ingest(gateway.port):
+        for number in range(1, 101):
+            payload = encode_batch(batch(number, number))
+            gateway.client.publish(topic("g12", "readings"), payload, qos=0)
+        until_logged(caplog, "no room for a batch with QoS 0", logging.DEBUG)
+        influx_bucket.answer(None)
+        gateway.send(batch(1, 100))
+        gateway.hears("1-100")
+    assert len(influx_bucket.rows("air")) == 100
+
+
+def test_retry_after_is_honoured_and_nothing_is_acknowledged_meanwhile(
+    ingest, gateway, influx_bucket, tmp_path, caplog
+):
+    with (
+        nginx_v2(influx_bucket.influx.url, tmp_path / "nginx", retry_after="77") as busy,
+        closing(InfluxStore(busy.url, bucket=influx_bucket.name)) as store,
+    ):
+        busy.answer(429)
+        with ingest(gateway.port, store=store):
+            gateway.send(batch(1, 5))
+            until_logged(caplog, r"answered 429.*trying again in 77\.\d s")
+    assert gateway.confirmed == {}
+    with ingest(gateway.port):
+        gateway.hears("1-5")
+
+
+def test_a_body_that_is_too_large_for_the_server_is_split_and_confirmed(
+    ingest, gateway, influx_bucket, tmp_path
+):
+    with (
+        nginx_v2(influx_bucket.influx.url, tmp_path / "nginx", max_body_bytes=2000) as narrow,
+        closing(InfluxStore(narrow.url, bucket=influx_bucket.name)) as store,
+        ingest(gateway.port, store=store),
+    ):
+        gateway.send(batch(1, 2000))
+        gateway.hears("1-2000")
+    assert len(influx_bucket.rows("air")) == 2000
 
 
 # What no store will take
@@ -512,13 +763,17 @@ def test_a_topic_that_is_not_consistent_is_set_aside(ingest, gateway, influx_buc
     assert "not a topic of a gateway" in set_aside(aside)[0]["reason"]
 
 
-def test_a_retained_confirmation_that_is_none_is_set_aside(ingest, gateway, aside):
-    info = gateway.client.publish(topic("g13", "confirmed"), b"{}", qos=1, retain=True)
+@pytest.mark.parametrize("leaf", ["confirmed", "series", "hello"])
+def test_what_is_retained_and_cannot_be_read_is_logged_and_stops_nothing(
+    ingest, gateway, aside, caplog, leaf
+):
+    info = gateway.client.publish(topic("g13", leaf), b"{}", qos=1, retain=True)
     info.wait_for_publish(TIMEOUT_S)
     with ingest(gateway.port):
         gateway.send(batch(1, 1))
         gateway.hears("1")
-    assert "not a confirmation" in set_aside(aside)[0]["reason"]
+        until_logged(caplog, f"g13/{leaf}' is left aside: not a")
+    assert set_aside(aside) == []
 
 
 # A broker in trouble, and other brokers

@@ -57,6 +57,18 @@ def test_drop_through_forgets_the_numbers_up_to_the_floor_and_no_others(added, f
     assert numbers(spans) == {n for n in numbers(added) if n > floor}
 
 
+@given(SPANS, SPANS)
+def test_and_is_what_is_in_both(some, more):
+    assert numbers(Spans(some) & Spans(more)) == numbers(some) & numbers(more)
+
+
+@given(SPANS, SPANS)
+def test_minus_is_what_is_in_the_first_only(some, more):
+    one, other = Spans(some), Spans(more)
+    assert numbers(one - other) == numbers(some) - numbers(more)
+    assert (one, other) == (Spans(some), Spans(more))
+
+
 @given(SPANS)
 def test_text_says_all_of_it(added):
     spans = Spans(added)
@@ -79,6 +91,12 @@ def test_the_text_is_the_one_that_is_documented():
 def test_anything_else_is_no_text_of_spans(text):
     with pytest.raises(ValueError, match="not a"):
         Spans.parse(text)
+
+
+@pytest.mark.parametrize("thing", [None, 0, 1, [], [1, 2], {"1": 2}])
+def test_what_is_no_text_is_no_text_of_spans(thing):
+    with pytest.raises(ValueError, match="not a list of spans"):
+        Spans.parse(thing)
 
 
 def test_the_largest_set_can_still_be_counted():

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.spans import Spans
+from cloud_sync.spans import MAX_NUMBER, Spans
 from cloud_sync.wire import (
     EPOCH,
     FAMILY,
+    LOSS,
+    MAX_CONFIRMED_BYTES,
     MAX_PAYLOAD_BYTES,
     BadPayload,
     Batch,
     LineWriter,
+    corrected,
     decode_batch,
     decode_confirmed,
     encode_batch,
@@ -109,6 +112,35 @@ def test_an_alert_event_comes_back_from_its_line(event):
 def test_a_line_is_never_made_of_what_is_no_number(value):
     with pytest.raises(ValueError, match="not a finite number"):
         LineWriter("g12").readings("m", {Quantity.SOIL_PH: value}, AT)
+
+
+def test_an_alert_event_with_a_doubtful_time_says_so_and_is_corrected_in_the_same_point():
+    writer, early = LineWriter("g12"), datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
+    alert, true = (
+        AlertEvent("r", "m", Phase.FIRING, at, at, Severity.DANGER, 31.4) for at in (early, AT)
+    )
+    doubtful = writer.event(alert, time_uncertain=True)
+    better = corrected(doubtful, writer.event(true))
+    assert parse_line(doubtful).fields["time_uncertain"] == 1
+    assert parse_line(better).fields == {"happened_seconds": AT.timestamp(), "time_uncertain": 0}
+    first, second = parse_line(doubtful), parse_line(better)
+    assert (first.measurement, first.tags, first.time_ns) == (
+        second.measurement,
+        second.tags,
+        second.time_ns,
+    )
+    assert list(records(first)) == [alert]
+
+
+def test_a_loss_says_what_is_missing_and_why():
+    writer = LineWriter("g12", "oouchi", {"m": "place"})
+    line = writer.loss("budget", 17, (AT, AT + timedelta(hours=1)), AT + timedelta(days=1))
+    assert line == (
+        b"loss,gateway=g12,reason=budget,site=oouchi "
+        b"from_seconds=1764000000,readings=17,until_seconds=1764003600 1764086400000000000\n"
+    )
+    assert parse_line(line).measurement == LOSS
+    assert written_by("g12", line)
 
 
 def test_every_quantity_but_the_packet_id_has_a_family():
@@ -282,31 +314,58 @@ def test_a_gzip_that_is_cut_off_is_refused():
 
 def test_a_confirmation_is_these_bytes_and_back():
     boots = {"5f3a9c01": Spans.parse("1-5000,5010-5020"), "00c0ffee": Spans.parse("7")}
-    payload = b'{"v":1,"boots":{"5f3a9c01":"1-5000,5010-5020","00c0ffee":"7"}}'
+    payload = b"1 5f3a9c01=1-5000,5010-5020 00c0ffee=7"
     assert encode_confirmed(boots) == payload
     assert decode_confirmed(payload) == boots
+
+
+BOOT = st.from_regex("[0-9a-f]{8}", fullmatch=True)
+SPAN = st.tuples(st.integers(1, 10**9), st.integers(0, 10**9)).map(lambda s: (s[0], sum(s)))
+
+
+@given(st.dictionaries(BOOT, st.lists(SPAN, max_size=20).map(Spans), max_size=8))
+def test_what_is_confirmed_comes_back(boots):
+    assert decode_confirmed(encode_confirmed(boots)) == boots
+
+
+def test_the_longest_confirmation_is_taken():
+    spans = Spans((MAX_NUMBER - 2 * n, MAX_NUMBER - 2 * n) for n in range(256))
+    boots = {f"{n:08x}": spans for n in range(8)}
+    assert decode_confirmed(encode_confirmed(boots)) == boots
+
+
+def test_what_a_later_version_confirms_beside_is_skipped():
+    assert decode_confirmed(b"1 until=x 5f3a9c01=7 also=") == {"5f3a9c01": Spans.parse("7")}
 
 
 @pytest.mark.parametrize(
     "payload",
     [
         b"",
-        b"1",
-        b"[]",
-        b"{}",
+        b"1 ",
+        b"2 5f3a9c01=7",
+        b"5f3a9c01=7",
+        b"1 5f3a9c01",
+        b"1  5f3a9c01=7",
+        b"1 5f3a9c01=1-",
+        b"1 5f3a9c01=7\n",
+        b'{"v":1,"boots":{}}',
         b"\xff",
-        b'{"v":2,"boots":{}}',
-        b'{"v":1}',
-        b'{"v":1,"boots":[]}',
-        b'{"v":1,"boots":{"x":"1"}}',
-        b'{"v":1,"boots":{"5f3a9c01":1}}',
-        b'{"v":1,"boots":{"5f3a9c01":"1-"}}',
-        b"[" * 100_000,
+        b"1 5f3a9c01=" + b"1," * MAX_CONFIRMED_BYTES + b"1",
     ],
 )
 def test_these_bytes_are_no_confirmation(payload):
     with pytest.raises(BadPayload, match="not a confirmation"):
         decode_confirmed(payload)
+
+
+@given(st.binary(max_size=80) | st.text("1 =-,5f3a9c0", max_size=40).map(str.encode))
+def test_no_confirmation_raises_anything_else(payload):
+    for prefix in (b"", b"1 ", b"1 5f3a9c01="):
+        try:
+            decode_confirmed(prefix + payload)
+        except BadPayload:
+            continue
 
 
 def test_times_are_kept_to_the_microsecond():

@@ -103,6 +103,39 @@ def test_a_bad_line_is_set_aside_with_its_gateway_boot_and_reason(sqlite, tmp_pa
     assert "not a line of ours" in document["reason"]
 
 
+def test_what_the_store_says_of_all_lines_is_not_looked_for_in_each(tmp_path):
+    writes = []
+
+    class Strict:
+        def write(self, lines):
+            writes.append(lines)
+            old = sum(b"9" not in part for part in lines.splitlines())
+            if old:
+                raise Rejected(f"beyond retention: {old}", all_of=old)
+
+    lines = b"".join(line(number) for number in [*range(10, 90), 99])
+    writer(Strict(), tmp_path).write(pieces(lines), Pauses())
+    assert len(set_aside(tmp_path)) == len([n for n in range(10, 90) if "9" not in str(n)])
+    assert {document["reason"].split(":")[0] for document in set_aside(tmp_path)} == {
+        "beyond retention"
+    }
+
+
+def test_one_bad_line_among_many_costs_few_writes(sqlite, tmp_path):
+    writes = []
+
+    class Counting:
+        def write(self, lines):
+            writes.append(lines)
+            sqlite.write(lines)
+
+    lines = b"".join([*map(line, range(3000)), b"bad\n", *map(line, range(3000, 4095))])
+    writer(Counting(), tmp_path).write(pieces(lines), Pauses())
+    assert sqlite.count() == 4095
+    assert len(writes) <= 2 * 12 + 1
+    assert [document["line"] for document in set_aside(tmp_path)] == ["bad"]
+
+
 def test_what_is_too_large_is_written_in_parts(sqlite, tmp_path):
     store = TroubledStore(sqlite, max_bytes=60)
     writer(store, tmp_path).write(pieces(line(1) * 2, b"".join(map(line, range(2, 9)))), Pauses())

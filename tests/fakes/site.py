@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 from tests.fakes.bluez import FakeBluez
 from tests.fakes.dbus import private_bus
+from tests.fakes.journal import kept
 from tests.fakes.remote_pins.remote_pins import drive, environment
 from tests.fakes.servers import Mosquitto, free_port
 from tests.fakes.soil_bus import SoilBus
@@ -35,8 +36,11 @@ name = "{gateway}"
 site = "大内"
 
 [journal]
-path = "journal.sqlite"
+path = "journal"
 commit_every = "0.2 s"
+
+[clock]
+source = "system"
 
 [uplink]
 host = "127.0.0.1"
@@ -203,9 +207,7 @@ class Site:
 
     def journal(self) -> list[bytes]:
         """All lines in the journal."""
-        with closing(sqlite3.connect(f"file:{self.folder}/journal.sqlite?mode=ro", uri=True)) as db:
-            rows = db.execute("SELECT lines FROM entry ORDER BY first").fetchall()
-        return b"".join(body for (body,) in rows).splitlines()
+        return kept(self.folder / "journal")
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:

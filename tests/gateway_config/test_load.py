@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import drivers.devices
 import rules.conditions
+from agent import site
 from drivers.devices.bthome import BTHome
 from drivers.reading import Quantity
 from gateway_config.duration import duration_text, parse_duration
@@ -136,6 +137,28 @@ def test_silence_is_a_fault_and_everything_else_a_warning_unless_said_otherwise(
 @pytest.mark.parametrize(("tls", "port"), [("true", 8883), ("false", 1883)])
 def test_the_port_of_the_broker_follows_from_encryption(read, tls, port):
     assert read(GATEWAY, f'[uplink]\nhost = "mqtt.example.jp"\ntls = {tls}\n').uplink.port == port
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes"),
+    [
+        ("", 7.5),
+        ('send_every = "10 s"', 4),
+        ('send_every = "1 h"', 90),
+        ('send_every = "1 d"', 18 * 60),
+        ('send_every = "1 h"\nkeepalive = "10 min"', 10),
+    ],
+)
+def test_what_is_sent_anyway_keeps_the_connection_alive(read, written, minutes):
+    config = read(GATEWAY, f'[uplink]\nhost = "mqtt.example.jp"\n{written}\n')
+    assert config.uplink.tested_after == timedelta(minutes=minutes)
+    assert site.broker(config.uplink).keepalive_s == minutes * 60 <= 65_535
+
+
+def test_the_bytes_of_a_day_are_written_as_megabytes(read):
+    uplink = read(GATEWAY, '[uplink]\nhost = "h"\nmax_mb_per_day = 0.5\n').uplink
+    assert site.uplink_settings("g1", uplink).max_bytes_per_day == 500_000
+    assert site.uplink_settings("g1", uplink).encoding == "columns"
 
 
 def test_a_relative_path_counts_from_the_folder_of_the_file(read, tmp_path):

@@ -1,0 +1,163 @@
+"""A batch in few bytes: what repeats is left out, numbers are told by how they change.
+
+Lossless to the byte: lines that do not fit the mould are carried as they are. What all lines of a
+gateway have in common stands in a table that is sent separately (columns_series.py); the rest is
+columns of small numbers: which series, when (columns_frames.py), how much (columns_values.py), in
+as many bits as they need (columns_bits.py). docs/wire.md describes it for others, bit by bit, and
+tests/vectors/wire/columns.toml pins it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import TypeAlias
+
+from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload, Batch
+from cloud_sync.columns_bits import BitReader, BitWriter
+from cloud_sync.columns_envelope import Envelope, is_columns, opened, seal
+from cloud_sync.columns_frames import Disorder, Frame, Kind, read_frames, write_frames
+from cloud_sync.columns_lines import Strand, take_apart
+from cloud_sync.columns_series import SeriesTable
+from cloud_sync.columns_values import read_columns, write_columns
+
+__all__ = ["Find", "SeriesTable", "UnknownSeries", "is_columns", "pack", "unpack"]
+
+Find: TypeAlias = Callable[[int], SeriesTable | None]
+"""Returns the series table of an id; None if it is not known here."""
+
+
+class UnknownSeries(BadPayload):
+    """The batch names a series table that is not known here. Ask for it, and unpack again."""
+
+    def __init__(self, table_id: int) -> None:
+        super().__init__(f"a batch with the unknown series table {table_id:08x}")
+        self.table_id = table_id
+
+
+def pack(batch: Batch, table: SeriesTable) -> bytes:
+    """Return the payload. What it needs of `table` is added: if its id changed, publish it first.
+
+    Raises ValueError if there are not as many lines as numbers.
+    """
+    lines = batch.lines.decode("latin-1").split("\n")
+    if lines.pop() or not lines or len(lines) != len(batch.sequence):
+        raise ValueError(f"{len(lines)} lines for the sequence {str(batch.sequence)[:80]}")
+    strands = _known(take_apart(lines), table)
+    try:
+        bits, raw = _packed(strands, table, len(lines)) if strands else (b"", range(len(lines)))
+    except Disorder:
+        bits, raw = b"", range(len(lines))
+    text = "".join([f"{lines[row]}\n" for row in raw]).encode("latin-1")
+    table_id = table.id if bits else None
+    return seal(Envelope(batch.boot, batch.sequence, batch.floor, text, table_id, bits))
+
+
+def _known(strands: Sequence[Strand], table: SeriesTable) -> dict[int, Strand]:
+    """Return the lines of each series by its place in the table, which learns what is new."""
+    wanted = [strand.series for strand in sorted(strands, key=lambda strand: strand.rows)]
+    table.make_room(wanted)
+    table.learn(wanted)
+    places = {strand.series: table.find(strand.series) for strand in strands}
+    return {place: strand for strand in strands if (place := places[strand.series]) is not None}
+
+
+def _packed(
+    strands: Mapping[int, Strand], table: SeriesTable, count: int
+) -> tuple[bytes, Sequence[int]]:
+    """Return the columns, and which lines are not in them. Raises Disorder."""
+    places, times = [-1] * count, [0] * count
+    for place, strand in strands.items():
+        for row, time_ns in zip(strand.rows, strand.times, strict=True):
+            places[row], times[row] = place, time_ns
+    raw = [row for row, place in enumerate(places) if place < 0]
+    writer = BitWriter()
+    writer.numbers([b - a - 1 for a, b in zip([-1, *raw], raw, strict=False)])
+    write_frames(writer, _frames(places, times, table))
+    groups = _groups(strands, table)
+    write_columns(writer, [[strands[p].columns[n] for p, n in group] for group in groups])
+    return writer.to_bytes(), raw
+
+
+def _frames(places: Sequence[int], times: Sequence[int], table: SeriesTable) -> list[Frame]:
+    """Join lines of one sensor and one moment whose series follow each other in the table."""
+    frames: list[Frame] = []
+    first = end = time_ns = -1
+    for place, time in zip(places, times, strict=True):
+        if place == end and time == time_ns and table.tags[first] == table.tags[end]:
+            end += 1
+        elif place >= 0:
+            if end >= 0:
+                frames.append(Frame(Kind(first, end), time_ns))
+            first, end, time_ns = place, place + 1, time
+    return [*frames, Frame(Kind(first, end), time_ns)]
+
+
+def _groups(places: Iterable[int], table: SeriesTable) -> list[list[tuple[int, int]]]:
+    """Return the columns (series, number of the field) of each name of a field."""
+    groups: dict[str, list[tuple[int, int]]] = {}
+    for place in sorted(places):
+        for number, name in enumerate(table.series[place].names):
+            groups.setdefault(name, []).append((place, number))
+    return list(groups.values())
+
+
+def unpack(payload: bytes, find: Find) -> Batch:
+    """Return what `pack` was given. Raises BadPayload; UnknownSeries if the table is not known."""
+    envelope = opened(payload)
+    *raw, rest = envelope.raw.decode("latin-1").split("\n")
+    count = len(envelope.sequence)
+    if envelope.table_id is None:
+        text, lines = envelope.raw, len(raw)
+    else:
+        table = find(envelope.table_id)
+        if table is None:
+            raise UnknownSeries(envelope.table_id)
+        unpacked = _unpacked(BitReader(envelope.bits), table, raw, count)
+        text, lines = "".join(unpacked).encode("latin-1"), len(unpacked)
+    if rest or lines != count or len(text) > MAX_PAYLOAD_BYTES:
+        raise BadPayload(f"columns: {lines} lines, {len(text)} bytes, for {count} numbers")
+    return Batch(envelope.boot, envelope.sequence, envelope.floor, text)
+
+
+def _unpacked(reader: BitReader, table: SeriesTable, raw: Sequence[str], count: int) -> list[str]:
+    if not len(raw) < count <= MAX_PAYLOAD_BYTES:
+        raise BadPayload(f"columns: {len(raw)} raw lines of {count}")
+    gaps = reader.numbers(len(raw))
+    times, order = _times(read_frames(reader, table.line_bytes, count - len(raw)))
+    groups = _groups(times, table)
+    found = read_columns(reader, [[len(times[p]) for p, _ in group] for group in groups])
+    reader.end()
+    columns: dict[int, dict[int, list[str]]] = {place: {} for place in times}
+    for group, some in zip(groups, found, strict=True):
+        for (place, number), column in zip(group, some, strict=True):
+            columns[place][number] = column
+    made = {}
+    for place, fields in columns.items():
+        rows = zip(*(fields[number] for number in sorted(fields)), times[place], strict=True)
+        made[place] = map(table.templates[place].__mod__, rows)
+    lines = map(next, map(made.__getitem__, order))
+    return _merged(lines, raw, gaps) if raw else list(lines)
+
+
+def _times(frames: Sequence[Frame]) -> tuple[dict[int, list[str]], list[int]]:
+    """Return the times of the lines of each series, and of which series each line is."""
+    times: dict[int, list[str]] = {}
+    order: list[int] = []
+    for (first, end), time_ns in frames:
+        text = str(time_ns)
+        for place in range(first, end):
+            if place in times:
+                times[place].append(text)
+            else:
+                times[place] = [text]
+            order.append(place)
+    return times, order
+
+
+def _merged(lines: Iterable[str], raw: Sequence[str], gaps: Sequence[int]) -> list[str]:
+    """Put the raw lines where they were, each behind so many of the others."""
+    merged: list[str] = []
+    rest = iter(lines)
+    for gap, text in zip(gaps, raw, strict=True):
+        merged += islice(rest, gap)
+        merged.append(f"{text}\n")
+    return [*merged, *rest]

@@ -1,0 +1,129 @@
+"""What the lines of a gateway have in common, told once: the series table.
+
+A series is what stands before the numbers of a line: measurement, tags and the names of the fields.
+The gateway learns them from the lines that it packs, and publishes the table whenever it has grown,
+retained, before the first batch that needs it. A batch names the table by the CRC-32 of its text.
+
+    air,gateway=g12,place=bedroom,sensor=meter temperature_celsius,humidity_percent
+    …
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Self
+
+from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload
+
+MAX_SERIES: Final = 4_096
+"""When more are needed, a new table is begun: a gateway has a few for each sensor."""
+
+MAX_TABLE_BYTES: Final = MAX_PAYLOAD_BYTES // 2
+"""Of its text."""
+
+TABLE_VERSION_1: Final = 0xD8
+"""The first byte of the message."""
+
+
+class Series(NamedTuple):
+    """What a line says beside its numbers and its time. Text is Latin-1: one character a byte."""
+
+    head: str
+    """Measurement and tags."""
+    names: tuple[str, ...]
+    """Of the fields, at least one."""
+
+    def __str__(self) -> str:
+        return f"{self.head} {','.join(self.names)}"
+
+
+class SeriesTable:
+    """Series in the order in which they were learnt. Only ever grows, until it begins anew."""
+
+    def __init__(self) -> None:
+        self._id = 0
+        self._begin()
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Self:
+        """Return the table that a retained message holds. Raises BadPayload."""
+        if payload[:1] != bytes([TABLE_VERSION_1]):
+            raise BadPayload(f"not a series table of version 1: {payload[:20]!r}")
+        *lines, rest = _inflated(payload[1:]).decode("latin-1").split("\n")
+        table = cls()
+        table.learn(map(_parsed, lines))
+        if rest or len(table.series) != len(lines):
+            raise BadPayload("a series table with a line cut off, twice, or beyond the limit")
+        return table
+
+    @property
+    def id(self) -> int:
+        """CRC-32 of the text: another table is another number."""
+        return self._id
+
+    def payload(self) -> bytes:
+        """Return the message to publish, retained."""
+        text = "".join(f"{series}\n" for series in self.series).encode("latin-1")
+        packer = zlib.compressobj(9, wbits=-15)
+        return bytes([TABLE_VERSION_1]) + packer.compress(text) + packer.flush()
+
+    def find(self, series: Series) -> int | None:
+        """Return the place of a series, from 0; None if it is not in the table."""
+        return self._places.get(series)
+
+    def learn(self, series: Iterable[Series]) -> None:
+        """Add those that are missing, as far as the limits allow."""
+        for one in series:
+            line = f"{one}\n"
+            is_new = one not in self._places and len(self.series) < MAX_SERIES
+            if is_new and self._bytes + len(line) <= MAX_TABLE_BYTES:
+                self._places[one] = len(self.series)
+                self.series.append(one)
+                self.templates.append(_template(one))
+                self.tags.append(one.head.partition(",")[2])
+                self.line_bytes.append(len(line) + 2 * len(one.names) + 2)
+                self._bytes += len(line)
+                self._id = zlib.crc32(line.encode("latin-1"), self._id)
+
+    def make_room(self, series: Iterable[Series]) -> None:
+        """Begin anew if these would not fit in."""
+        missing = [str(one) for one in series if one not in self._places]
+        size = self._bytes + sum(map(len, missing)) + len(missing)
+        if len(self.series) + len(missing) > MAX_SERIES or size > MAX_TABLE_BYTES:
+            self._begin()
+
+    def _begin(self) -> None:
+        self.series: list[Series] = []
+        self.templates: list[str] = []
+        """How to make a line of the texts of its numbers and its time."""
+        self.tags: list[str] = []
+        """Lines of one sensor have the same."""
+        self.line_bytes: list[int] = []
+        """How long a line is at least."""
+        self._places: dict[Series, int] = {}
+        self._bytes = 0
+        self._id = zlib.crc32(b"")
+
+
+def shape(names: Iterable[str]) -> str:
+    """Return how to write fields, given the texts of their numbers."""
+    return ",".join([f"{name}=%s" for name in (name.replace("%", "%%") for name in names)])
+
+
+def _template(series: Series) -> str:
+    return f"{series.head.replace('%', '%%')} {shape(series.names)} %s\n"
+
+
+def _parsed(line: str) -> Series:
+    head, _, names = line.rpartition(" ")
+    return Series(head, tuple(names.split(",")))
+
+
+def _inflated(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=-15)
+    try:
+        text = unpacker.decompress(packed, MAX_TABLE_BYTES)
+    except zlib.error as problem:
+        raise BadPayload(f"a damaged series table: {problem}") from problem
+    if not unpacker.eof or unpacker.unused_data:
+        raise BadPayload(f"a series table that is cut off, or of more than {MAX_TABLE_BYTES} bytes")
+    return text
