@@ -77,6 +77,8 @@ class App:
             clock.now(),
         )
         self._pipeline.catch_up(journal.since_state())
+        if journal.is_machine_restarted:
+            self._pipeline.intake.sampler.begin_anew()
         self._timekeeper = Timekeeper(
             clock, journal, kernel, on_step=self._pipeline.shift, on_settled=self._hurry
         )

@@ -36,6 +36,8 @@ class Bookkeeper:
         self._pipeline, self._journal = pipeline, journal
         self._commit_every_s = commit_every_s
         self._on_commit, self._on_tick = on_commit, on_tick
+        self._waits_since_s: float | None = None
+        """Since when something waits, on the loop's clock; None: nothing does, as far as known."""
         self._urgent = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "journal")
 
@@ -47,18 +49,33 @@ class Bookkeeper:
         """Tick and commit until cancelled; call `finish` after that."""
         loop = asyncio.get_running_loop()
         # The first one at once: from when on it listens must not be forgotten with the next kill.
-        next_commit, retry_s = loop.time(), FIRST_RETRY_S
+        self.hurry()
+        retry_at, retry_s = 0.0, FIRST_RETRY_S
         while True:
-            hurried = await self._hurried(min(TICK_S, max(0.0, next_commit - loop.time())))
+            hurried = await self._hurried(min(TICK_S, self._commit_every_s, retry_s))
             self._on_tick()
             # Nothing is so urgent that a journal which cannot be written is tried more often.
-            hurried = hurried or self._journal.wants_commit
-            if loop.time() < next_commit and (self.message or not hurried):
+            if loop.time() < retry_at or not (hurried or self._is_due(loop.time())):
                 continue
             if await self._commit():
-                next_commit, retry_s = loop.time() + self._commit_every_s, FIRST_RETRY_S
+                retry_at, retry_s = 0.0, FIRST_RETRY_S
             else:
-                next_commit, retry_s = loop.time() + retry_s, min(retry_s * 2, MAX_RETRY_S)
+                retry_at, retry_s = loop.time() + retry_s, min(retry_s * 2, MAX_RETRY_S)
+                self.hurry()
+
+    def _is_due(self, now_s: float) -> bool:
+        """Whether something has waited for so long, or so much waits, that it goes to the card.
+
+        Counted from the oldest that waits, not from the last commit: each commit costs kilobytes.
+        """
+        if not self._journal.waiting and not self._pipeline.is_state_due:
+            self._waits_since_s = None
+            return False
+        if self._waits_since_s is None:
+            # It may have come at any time since the last look.
+            self._waits_since_s = now_s - min(TICK_S, self._commit_every_s)
+        is_late = now_s - self._waits_since_s >= self._commit_every_s
+        return is_late or self._journal.wants_commit
 
     async def finish(self) -> None:
         """Commit what is left, and let go of the journal."""
@@ -80,6 +97,7 @@ class Bookkeeper:
 
     async def _commit(self) -> bool:
         """Commit all that waits by now; returns whether nothing waits because of a fault."""
+        self._waits_since_s = None
         waiting = self._pipeline.waiting
         while (block := self._pipeline.take()) is not None:
             if not await self._shielded(block):

@@ -94,6 +94,8 @@ class Clock:
         self._machine_us = self._machine_offset_us()
         self.offset_us = self._machine_us
         """What is added to CLOCK_BOOTTIME, in microseconds."""
+        self._floor_us = 0
+        """A time that is over, in microseconds since 1970."""
         self.look()
 
     def boottime_us(self) -> int:
@@ -112,7 +114,8 @@ class Clock:
             return self._set(machine_us, is_anchor=True)
         if self.anchor is None and abs(stepped_us) >= STEP_US:
             # Somebody set it by hand, where no network is: they know better than we do.
-            return self._set(self.offset_us + stepped_us, is_anchor=False)
+            step = self._set(machine_us, is_anchor=False)
+            return step + self.not_before(self._floor_us)
         return timedelta(0)
 
     def learn(self, at: datetime) -> timedelta:
@@ -126,10 +129,16 @@ class Clock:
         if self.anchor is None:
             self.offset_us, self.anchor = offset_us, anchor
 
-    def not_before(self, time_us: int) -> None:
-        """Believe that this time, in microseconds since 1970, is over, if nothing else is known."""
-        if self.anchor is None:
-            self.offset_us = max(self.offset_us, time_us - self.boottime_us())
+    def not_before(self, time_us: int) -> timedelta:
+        """Believe that this time, in microseconds since 1970, is over, if nothing else is known.
+
+        Returns how far our own clock was set by that.
+        """
+        self._floor_us = max(self._floor_us, time_us)
+        least_us = self._floor_us - self.boottime_us()
+        if self.anchor is not None or self.offset_us >= least_us:
+            return timedelta(0)
+        return self._set(least_us, is_anchor=False)
 
     @property
     def is_right(self) -> bool:

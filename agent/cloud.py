@@ -15,7 +15,7 @@ from gateway_config.model import GatewaySettings, UplinkSettings
 if TYPE_CHECKING:
     from agent.overview import Overview
 
-MAX_ANSWER_UNCERTAINTY_S = 5.0
+MAX_ANSWER_UNCERTAINTY_S = 1.0
 """An ingester's answer what time it is that was longer on the way is not believed."""
 
 

@@ -9,7 +9,7 @@ at the next start (catch_up), which gives the same state, because rules live in 
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -83,7 +83,7 @@ class Pipeline:
 
     def take(self) -> Block | None:
         """Return what has to be committed, or None. `commit_failed` gives it back."""
-        states = self._states() if self._is_state_due() else None
+        states = self._states() if self.is_state_due else None
         block = self._journal.take(states)
         if block is not None and block.states:
             self._state_at, self._since_state = self.engine.now, 0
@@ -132,7 +132,9 @@ class Pipeline:
         if abs(step_us) >= STEP_US:
             self.engine.shift(timedelta(microseconds=step_us))
 
-    def _is_state_due(self) -> bool:
+    @property
+    def is_state_due(self) -> bool:
+        """Whether the states have to be written again."""
         now = self.engine.now
         if now is None or self._state_at is None or self._since_state > STATE_EVERY_RECORDS:
             return now is not None
@@ -147,8 +149,13 @@ class Pipeline:
             self._keep(self.engine.observe(Reading(sensor, quantity, value, at)))
             if quantity.is_event:
                 self._state_at = None
-        if not URGENT.isdisjoint(values) or self._journal.wants_commit:
+        if self._is_urgent(sensor, values, at) or self._journal.wants_commit:
             self._on_urgent()
+
+    def _is_urgent(self, sensor: str, values: Mapping[Quantity, float], at: datetime) -> bool:
+        """Whether a button was pressed, or a door was opened or closed; not that it is still so."""
+        said = self.intake.sampler.taken[sensor].values
+        return any(q.is_event or said[q].since == at for q in URGENT & values.keys())
 
     def _keep(self, events: Iterable[AlertEvent], stamp: Stamp | None = None) -> None:
         """Record what happened; `stamp` is of the time of what is judged again."""

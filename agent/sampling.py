@@ -58,6 +58,15 @@ class Sampler:
     def __init__(self, intervals: Mapping[str, timedelta]) -> None:
         self._intervals = intervals
         self.taken = {sensor: Taken() for sensor in intervals}
+        self._due = frozenset[tuple[str, Quantity]]()
+        """What is taken at the next opportunity, whenever it was taken last."""
+
+    def begin_anew(self) -> None:
+        """Take everything once more: nobody knows how long ago it was taken last.
+
+        So it is after a start of the machine without knowing the time.
+        """
+        self._due = frozenset((name, q) for name, t in self.taken.items() for q in t.values)
 
     def take(
         self, sensor: str, values: Mapping[Quantity, float], at: datetime
@@ -86,6 +95,7 @@ class Sampler:
             if last.at is not None and timedelta(0) <= last.at - at < SECOND:
                 at = last.at + MICROSECOND
             last.at = at
+            self._due -= {(sensor, quantity) for quantity in taken}
             for quantity, value in taken.items():
                 before = last.values.get(quantity)
                 since = before.since if before and before.value == value else at
@@ -95,6 +105,8 @@ class Sampler:
     def _is_due(self, sensor: str, quantity: Quantity, value: float, at: datetime) -> bool:
         last = self.taken[sensor].values.get(quantity)
         if last is None or (quantity.is_state and value != last.value):
+            return True
+        if (sensor, quantity) in self._due:
             return True
         interval = self._intervals[sensor]
         if quantity in BATTERY:

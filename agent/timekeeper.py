@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 
-from agent.clock import Anchor, Clock
+from agent.clock import MICROSECOND, STEP_US, Anchor, Clock
 from agent.journal import Journal
 from agent.journal.block import Stamp
 from agent.journal.manifest import Settlement
@@ -61,27 +61,38 @@ class Timekeeper:
         self._follow(self.clock.learn(at))
 
     def _follow(self, step: timedelta) -> None:
-        if step:
-            log.warning("the clock was set by %+.1f s; rules go on as if not", step.total_seconds())
-            self._on_step(step)
+        self._tell_step(step)
         is_right = self.clock.is_right
-        if is_right != self._was_right:
+        if is_right != self._was_right or (step and is_right):
             self._tell_anchor()
         self._was_right = is_right
         self._journal.set_stamp(Stamp(self._kernel, self.clock.offset_us, is_right))
         if is_right and self._journal.manifest.unsettled:
             self._settle()
 
+    def _tell_step(self, step: timedelta) -> None:
+        if step:
+            log.warning("the clock was set by %+.1f s; rules go on as if not", step.total_seconds())
+            self._on_step(step)
+
     def _resume(self) -> None:
-        """Go on as the daemon before did, if the machine was not started since."""
+        """Go on as the daemon before did, if the machine was not started since.
+
+        The rules come from the journal, and live in the time that it knew last.
+        """
         kernels = self._journal.manifest.kernels
         newest_us = max((k.last_us + k.offset_us for k in kernels.values()), default=0)
         self.clock.not_before(newest_us)
         known = kernels.get(self._kernel)
-        if known is not None and known.first_us is not None:
-            anchor = Anchor(*known.anchors[-1]) if known.anchors else None
-            self.clock.resume(known.offset_us, anchor)
-            self._told = anchor
+        if known is None or not (known.first_us is not None or known.offset_us or known.anchors):
+            return  # nothing but its name is known
+        anchor = self._told = Anchor(*known.anchors[-1]) if known.anchors else None
+        # An anchor behind the last record is newer than what that one was stamped with.
+        is_newer = anchor is not None and anchor.at_us >= known.last_us
+        self.clock.resume(anchor.offset_us if anchor and is_newer else known.offset_us, anchor)
+        step_us = self.clock.offset_us - known.offset_us
+        if known.offset_us and abs(step_us) >= STEP_US:
+            self._tell_step(step_us * MICROSECOND)
 
     def _tell_anchor(self) -> None:
         """Tell the journal when the time was known last, and when it is known again."""
@@ -125,7 +136,7 @@ class Timekeeper:
 
     def _events(self, first: int, last: int) -> Iterator[bytes]:
         return chain.from_iterable(
-            lines for _, lines in self._journal.lines("events", first - 1, last)
+            lines for _, _, lines in self._journal.lines("events", first - 1, last)
         )
 
 

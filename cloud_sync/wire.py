@@ -173,11 +173,16 @@ class LineWriter:
 def corrected(line: bytes, settled: bytes) -> bytes:
     """Return what says the true time of an alert event that was sent with a doubtful one.
 
-    It is the same point of InfluxDB with two fields more; `settled` is the line with its true time.
+    It is the same point of InfluxDB with more fields; `settled` is the line with its true time, and
+    with by how much that may be wrong.
     """
     head, _, time = line.rsplit(b" ", 2)
-    happened_s = _number(int(settled.rsplit(b" ", 1)[1]) // 1000 / 1e6)
-    return b"%s happened_seconds=%s,time_uncertain=0 %s" % (head, happened_s.encode(), time)
+    _, fields, true_time = settled.rsplit(b" ", 2)
+    happened_s = _number(int(true_time) // 1000 / 1e6)
+    _, comma, doubt = fields.partition(b",time_uncertain_seconds=")
+    known = b",time_uncertain_seconds=" + doubt if comma else b""
+    says = b"happened_seconds=%s,time_uncertain=0%s" % (happened_s.encode(), known)
+    return b"%s %s %s" % (head, says, time)
 
 
 def _tags(**tags: str) -> str:

@@ -34,6 +34,9 @@ def _uplink(config: GatewayConfig) -> Iterator[Mistake]:
     if uplink.password_file and not uplink.username:
         hint = "add the name that the password belongs to"
         yield Mistake("uplink.username", "", "is missing, but there is a password_file", hint)
+    if uplink.confirmed_by == "broker" and uplink.encoding == "columns":
+        hint = 'set encoding = "line-protocol" (or "gzip")'
+        yield Mistake("uplink.encoding", "", "is one that only our ingester reads", hint)
     for key in ("ca_file", "cert_file"):
         if not uplink.tls and getattr(uplink, key):
             yield Mistake(f"uplink.{key}", "", "is of no use with tls = false")

@@ -38,9 +38,12 @@ def _or_skip(server: AbstractContextManager[T]) -> Iterator[T]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mosquitto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """One broker for all tests: use a gateway name and a client id that no other test uses."""
+    """One broker for all tests of a file, since ingesters leave their signs in it.
+
+    Use a gateway name and a client id that no other test uses.
+    """
     with _or_skip(mosquitto(tmp_path_factory.mktemp("mosquitto"))) as server:
         yield server
 

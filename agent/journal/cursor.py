@@ -31,8 +31,8 @@ class Shelf(Protocol):
         """The number of the newest record that is on the card; 0 if there is none."""
         ...
 
-    def lines(self, lane: Lane, after: int, through: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield (number of the first, lines) of runs of records with consecutive numbers."""
+    def lines(self, lane: Lane, after: int, through: int) -> Iterator[tuple[str, int, list[bytes]]]:
+        """Yield (boot, number of the first, lines) of runs of records with consecutive numbers."""
         ...
 
     def missing(self, after: int) -> int:
@@ -96,8 +96,8 @@ class Cursor:
     def _gathered(self, lane: Lane, after: int, through: int, max_bytes: int) -> list[Entry]:
         entries: list[Entry] = []
         room = max_bytes
-        for first, lines in self._shelf.lines(lane, after, through):
-            for start, end, boot in self._wanted(first, first + len(lines) - 1):
+        for of_boot, first, lines in self._shelf.lines(lane, after, through):
+            for start, end, boot in self._wanted(of_boot, first, first + len(lines) - 1):
                 if entries and boot != entries[0].boot:
                     return entries
                 count = _fitting(lines[start - first : end - first + 1], room)
@@ -171,18 +171,14 @@ class Cursor:
             gone = Spans([(1, self._through)])
             self._again = {k: rest for k, spans in self._again.items() if (rest := spans - gone)}
 
-    def _wanted(self, first: int, last: int) -> Iterator[tuple[int, int, str]]:
+    def _wanted(self, boot: str, first: int, last: int) -> Iterator[tuple[int, int, str]]:
         """Yield what of these numbers is not confirmed, in order: (first, last, boot or label)."""
         wanted = Spans([(first, last)]) - self._beyond
         if not self._again:
-            return ((start, end, self._boot_of(start)) for start, end in wanted)
+            return ((start, end, boot) for start, end in wanted)
         again = [(*s, label) for label, spans in self._again.items() for s in wanted & spans]
-        rest = [(*s, self._boot_of(s[0])) for s in wanted - self._held_back]
+        rest = [(*s, boot) for s in wanted - self._held_back]
         return iter(sorted(again + rest))
-
-    def _boot_of(self, number: int) -> str:
-        boots = self._shelf.manifest.boots
-        return next(boot.label for boot in reversed(boots) if boot.first <= number)
 
     def _bounds(self, boot: str) -> tuple[int, int]:
         """Return the first and the last number of a boot; 1 and 0 for one that is not known."""

@@ -38,6 +38,9 @@ DAMAGED: Final = "damaged"
 MAX_DAMAGED_BYTES = 10 << 20
 """What cannot be read is kept for the engineer in this folder, up to this much."""
 
+NOBODY: Final = "00000000"
+"""In the place of a boot, where there is none."""
+
 log = logging.getLogger(__name__)
 
 
@@ -73,6 +76,8 @@ class Files:
         self._last_read: tuple[Segment, Head, Block] | None = None
         self._sick: dict[int, Segment] = {}
         """Files with something in them that cannot be read."""
+        self.examined: set[int] = set()
+        """Those of them whose losses are told."""
         self._recover()
 
     @property
@@ -177,6 +182,13 @@ class Files:
         known.next = max(known.next, file.last + 1)
         return [_manifest_block(known, blocks[-1].boot, known.next)]
 
+    def close(self) -> None:
+        """Let go of the files. Each is closed when nobody reads from it any more."""
+        self._active = self._last_read = None
+        self._old.clear()
+        self._sick.clear()
+        self.examined.clear()
+
     def check(self) -> Iterator[tuple[Path, int, int]]:
         """Yield of every file: its path, how many blocks are sound, how many bytes are damaged."""
         for first in self._firsts():
@@ -234,6 +246,7 @@ class Files:
         looked_at = {segment.first: segment for segment in segments}
         told = {file.first: file for file in self.manifest.filed}
         filed: list[Filed] = []
+        short: list[Segment] = []
         # Without the files that were given up; who only reads has not deleted them.
         newest = segments[-1].first if segments else 0
         paths = [path for path in paths if first_of(path) <= newest and path.exists()]
@@ -241,18 +254,20 @@ class Files:
             first = first_of(path)
             segment = looked_at.get(first)
             if segment is None and (first not in told or path.stat().st_size != told[first].bytes):
-                # Either nobody knows, or it was thinned, and then the power went.
+                # Nobody knows it, or it was thinned and then the power went, or it is damaged.
                 segment = Segment.open(path)
                 _forget_from(segment, first_of(above))
             filed.append(told[first] if segment is None else _filed(segment, told.get(first)))
+            if segment is not None and _last_number(segment) < first_of(above) - 1:
+                short.append(segment)
         self._miss(file for first, file in told.items() if first not in map(first_of, paths))
         self.manifest.filed = filed
-        self._sick = {s.first: s for s in segments if s.damaged}
+        self._sick = {s.first: s for s in (*segments, *short) if s.damaged or s in short}
         self._active = segments[-1] if segments else None
         self.manifest.next = max([self.manifest.next, *(_last_number(s) + 1 for s in segments)])
         self.manifest.forget_before(self.first)
         if self._writable:
-            self.heal()
+            self.examine()
 
     def _miss(self, files: Iterable[Filed]) -> None:
         """Report files that are not there though somebody still needs them."""
@@ -262,22 +277,52 @@ class Files:
                 log.error("%s is not there any more", self._path(file.first))
                 self.losses.append(Loss("damaged", file.last - max(file.first - 1, done), 0, 0))
 
-    def heal(self) -> None:
-        """Write files anew that hold something unreadable, without it. Raises OSError."""
-        while self._sick:
-            first, segment = next(iter(self._sick.items()))
+    def examine(self) -> bool:
+        """Put into `losses` what cannot be read in files that were found to be damaged.
+
+        Returns whether there were any that were not examined before.
+        """
+        new = {first: s for first, s in self._sick.items() if first not in self.examined}
+        for first, segment in new.items():
             if segment.path.exists():
-                self._heal(segment.path)
+                self._examine(segment.path)
+            self.examined.add(first)
+        return bool(new)
+
+    def heal(self) -> None:
+        """Write the files that were examined anew, without what cannot be read. Raises OSError.
+
+        Only once their losses are on the card: afterwards nothing shows them any more.
+        """
+        while self.examined:
+            first = next(iter(self.examined))
+            if self._path(first).exists():
+                self._heal(self._path(first))
             self._sick.pop(first, None)
+            self.examined.discard(first)
+
+    def _examine(self, path: Path) -> None:
+        found = Segment.open(path)
+        if (above := self._above(found.first)) is not None:
+            _forget_from(found, above)
+        self._report(found, above)
+        for head in found.heads:
+            if not _is_sound(found, head):
+                log.error("%s cannot be read at byte %d", path, head.at)
+                self.losses.append(Loss("damaged", head.records, 0, 0))
+                self._set_aside(found, head.at, head.at + head.size)
 
     def _heal(self, path: Path) -> None:
         found = Segment.open(path)
         told = {file.first: file for file in self.manifest.filed}
         if (above := self._above(found.first)) is not None:
             _forget_from(found, above)
-        self._report(found, told.get(found.first))
-        sound = [head for head in found.heads if self._is_sound(found, head)]
-        write_whole(path, b"".join(found.read(head) for head in sound))
+        sound = [head for head in found.heads if _is_sound(found, head)]
+        data = b"".join(found.read(head) for head in sound)
+        # An empty block says how far it went, so that what is missing is reported only once.
+        boot = found.heads[-1].boot if found.heads else NOBODY
+        end = Block(boot, above).encode() if above else b""
+        write_whole(path, data + end)
         self._forget_open(found.first)
         if self._active and self._active.first == found.first:
             self._active = Segment.open(path, writable=True)
@@ -285,21 +330,10 @@ class Files:
             told[found.first] = _filed(Segment.open(path), told[found.first])
             self.manifest.filed = [told[first] for first in sorted(told)]
 
-    def _is_sound(self, segment: Segment, head: Head) -> bool:
-        """Whether a block whose CRC fits can be read, too; if not, no later start will try."""
-        try:
-            Block.decode(segment.read(head))
-        except (OSError, BadBlock) as problem:
-            self.losses.append(Loss("damaged", head.records, 0, 0))
-            log.warning("%s at byte %d: %s", segment.path, head.at, problem)
-            self._set_aside(segment, head.at, head.at + head.size)
-            return False
-        return True
-
-    def _report(self, segment: Segment, told: Filed | None) -> None:
+    def _report(self, segment: Segment, above: int | None) -> None:
         """Say, and keep for the engineer, what cannot be read."""
-        if told and _is_short(segment, told):
-            self.losses.append(Loss("damaged", told.last - _last_number(segment), 0, 0))
+        if above and (missing := above - 1 - _last_number(segment)) > 0:
+            self.losses.append(Loss("damaged", missing, 0, 0))
             log.error("%s is damaged from byte %d on", segment.path, segment.end)
             self._set_aside(segment, segment.end, segment.size)
         for start, end in segment.damaged:
@@ -391,6 +425,15 @@ def _forget_from(segment: Segment, number: int) -> None:
     segment.heads[:] = [h for h in segment.heads if h.last < number]
 
 
+def _is_sound(segment: Segment, head: Head) -> bool:
+    """Whether a block whose CRC fits can be read, too; if not, no later start will try."""
+    try:
+        Block.decode(segment.read(head))
+    except (OSError, BadBlock):
+        return False
+    return True
+
+
 def _filed(segment: Segment, told: Filed | None) -> Filed:
     events = sum(head.events for head in segment.heads)
     level = told.level if told else 0
@@ -403,7 +446,7 @@ def _last_number(segment: Segment) -> int:
 
 def _is_short(segment: Segment, told: Filed) -> bool:
     """Whether its last blocks are damaged: nothing behind them would show it."""
-    return _last_number(segment) < told.last and segment.end < segment.size
+    return _last_number(segment) < told.last
 
 
 def _manifest_block(known: Manifest, boot: str, following: int) -> Block:

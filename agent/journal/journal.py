@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from threading import Lock
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from agent.journal.block import AT_ONCE, Block, Stamp, is_event
 from agent.journal.cursor import Cursor
@@ -88,10 +88,12 @@ class Journal:
         """What makes room next, once its loss is a record on the card."""
         self._plan_after = 0
         """The number of that record, once it has one."""
+        self._heal_after = 0
+        """The number of the newest record of a loss; 0: there is none yet."""
         with ExitStack() as opened:
             try:
                 _make_folder(folder)
-                opened.enter_context(_locked(folder))
+                opened.callback(os.close, _locked(folder))
                 self._files = Files(folder, segment_bytes=min(segment_bytes, max_bytes // 8))
                 self._begin_boot()
             except OSError as problem:
@@ -120,7 +122,11 @@ class Journal:
         """Say what is known about the times of the records that come from now on."""
         # A clock that is right is moved a little all the time; nobody needs each of its offsets.
         is_same = stamp._replace(offset_us=self.stamp.offset_us) == self.stamp
-        if not is_same or abs(stamp.offset_us - self.stamp.offset_us) >= NEW_STAMP_US:
+        if (
+            not stamp.settled
+            or not is_same
+            or abs(stamp.offset_us - self.stamp.offset_us) >= NEW_STAMP_US
+        ):
             self.stamp = stamp
 
     def note(
@@ -196,8 +202,7 @@ class Journal:
             ) from problem
         self._waiting.renew_tail()
         try:
-            self._files.heal()
-            self._lose_found()
+            self._heal()
             self._keep_within_budget()
         except OSError as problem:
             log.warning("the journal could not make room this time: %s", problem)
@@ -247,16 +252,17 @@ class Journal:
                 if number >= state_at:
                     yield stamp, line
 
-    def lines(self, lane: Lane, after: int, through: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield (number of the first, lines) of runs of records with consecutive numbers.
+    def lines(self, lane: Lane, after: int, through: int) -> Iterator[tuple[str, int, list[bytes]]]:
+        """Yield (boot, number of the first, lines) of runs of records with consecutive numbers.
 
-        Readings and losses whose time is not settled are left out. A run is of one boot.
+        Readings and losses whose time is not settled are left out.
         """
         for segment, head in self._files.heads(after, through, events=lane == "events"):
             if head.events == (0 if lane == "events" else head.records):
                 continue
             if (block := self._files.block(segment, head)) is not None:
-                yield from _runs(self._offered(block, lane, after, through))
+                for first, lines in _runs(self._offered(block, lane, after, through)):
+                    yield head.boot, first, lines
 
     def missing(self, after: int) -> int:
         """Return the number up to which, from `after` on, there is nothing, whatever it was."""
@@ -274,6 +280,7 @@ class Journal:
         except OSError as problem:
             log.warning("confirmations since the last commit are not kept: %s", problem)
         self._waiting.close()
+        self._files.close()
         self._opened.close()
 
     # ---- inside
@@ -289,6 +296,8 @@ class Journal:
             )
             self.lose(Loss("power_cut", 0, newest_us, newest_us))
         self._lose_found()
+        self.is_machine_restarted = bool(boots) and boots[-1].kernel != self._kernel
+        """Whether the machine was off since the last boot."""
         self.boot = token_hex(4)
         opening = Block(self.boot, self.manifest.next, notes={"boot": self._kernel})
         self._files.write(opening, with_manifest=True)
@@ -339,13 +348,22 @@ class Journal:
             losses, self._losses = self._losses, []
         if losses and self._write_loss:
             self._waiting.append([self._write_loss(loss) for loss in losses], self.stamp)
-            self._plan_after = self._waiting.newest
+            self._plan_after = self._heal_after = self._waiting.newest
 
     def _lose_lines(self, reason: str, lines: Sequence[bytes]) -> None:
         if lines:
             self.lose(Loss(reason, len(lines), *first_and_last(lines)))
 
     # ---- room
+
+    def _heal(self) -> None:
+        """Leave out of files what cannot be read, once its loss is a record on the card."""
+        if self._files.examined and (not self._write_loss or self.newest >= self._heal_after > 0):
+            self._files.heal()
+            self._heal_after = 0
+        if self._files.examine():
+            self._heal_after = 0
+            self._lose_found()
 
     def _keep_within_budget(self) -> None:
         """Make room, the least precious first."""
@@ -401,13 +419,13 @@ def _make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def _locked(folder: Path) -> IO[bytes]:
-    """Return a file that nobody else can lock. Raises NotOurJournal."""
-    lock = os.fdopen(os.open(folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
+def _locked(folder: Path) -> int:
+    """Return a file descriptor that nobody else can have. Raises NotOurJournal."""
+    lock = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as problem:
-        lock.close()
+        os.close(lock)
         raise NotOurJournal(
             f"the journal {folder} is in use: another `satomori run` works on it; stop that one, "
             "or give each its own journal"

@@ -151,6 +151,10 @@ class Manifest:
             self.state_at = notes.get("state_at", self.next)
             stamp = notes.get("state_stamp")
             self.state_stamp = Stamp(*stamp) if stamp else None
+            if self.state_stamp and "manifest" not in notes:
+                # The rules live in this time; who goes on in another would shift them again.
+                kernel = self.kernels.setdefault(self.state_stamp.kernel, Kernel())
+                kernel.offset_us = self.state_stamp.offset_us
 
     def _begin_boot(self, boot: Boot) -> None:
         # A daemon that dies again and again before it has heard anything leaves one boot.

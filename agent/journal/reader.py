@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from agent.journal.block import is_event, time_us
+from agent.journal.block import AT_ONCE, time_us
 from agent.journal.files import Files
 from agent.journal.manifest import Manifest, NewerVersion
 from agent.journal.segment import segments_in
@@ -110,7 +110,9 @@ def _record(manifest: Manifest, number: int, line: bytes, *, is_settled: bool) -
     if settlement is None:
         return Record(number, line, time_us(line), is_settled=False)
     settled = settlement.settled(line)
-    return Record(number, line if is_event(line) else settled, time_us(settled), is_settled=True)
+    return Record(
+        number, line if line.startswith(AT_ONCE) else settled, time_us(settled), is_settled=True
+    )
 
 
 def newest_record(files: Files) -> Record | None:

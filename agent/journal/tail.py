@@ -10,6 +10,7 @@ still there when systemd starts the daemon again. Only a power cut takes it away
     #number <of the next line, where some were given up>
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -93,6 +94,11 @@ class Tail:
     def stamp(self, stamp: Stamp) -> None:
         """Note that the lines behind have this stamp."""
         self.append(_stamp_line(stamp))
+
+    def remove(self) -> None:
+        """Delete the file."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
     def close(self) -> None:
         """Let go of the file; it stays."""

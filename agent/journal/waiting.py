@@ -104,9 +104,11 @@ class Waiting:
         return Block(self._boot, self._next, self._lines, self._numbers, self._stamps)
 
     def close(self) -> None:
-        """Let go of the tail; it stays."""
+        """Let go of the tail; it stays if there is something in it."""
         if self._tail:
             self._tail.close()
+            if not self._lines:
+                self._tail.remove()
 
     def _made_room(self) -> list[bytes]:
         """Give up the oldest tenth of the readings if there are too many. Events stay."""

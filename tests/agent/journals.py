@@ -76,6 +76,9 @@ class Desk:
 
 def kill(journal: Journal) -> None:
     """Let the daemon be gone, as after kill -9: nothing is said, and the lock is free."""
+    if journal._waiting._tail:
+        journal._waiting._tail.close()
+    journal._files.close()
     journal._opened.close()
 
 
@@ -99,9 +102,9 @@ def offered(cursor: Cursor, max_bytes: int = EVERYTHING) -> list[tuple[str, int,
                 assert entry.first > after
                 of_entry = entry.lines.splitlines(keepends=True)
                 assert len(of_entry) == entry.last - entry.first + 1
-                found += zip(
-                    [entry.boot] * len(of_entry), range(entry.first, entry.last + 1), of_entry
-                )
+                numbers = range(entry.first, entry.last + 1)
+                boots = [entry.boot] * len(of_entry)
+                found += zip(boots, numbers, of_entry, strict=True)
                 after = entry.last
     return sorted(found, key=lambda record: record[1])
 

@@ -209,7 +209,11 @@ class Daemon:
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._systemd.bind(str(site / "notify"))
         self._systemd.settimeout(PATIENCE_S)
-        environment = {**os.environ, "NOTIFY_SOCKET": str(site / "notify")}
+        environment = {
+            **os.environ,
+            "NOTIFY_SOCKET": str(site / "notify"),
+            "RUNTIME_DIRECTORY": str(site),
+        }
         config = site / "gateway.toml"
         self._process = started("run", "--config", config, env=environment, text=True)
 

@@ -94,7 +94,7 @@ class Listening:
 
 def test_devices_on_one_serial_port_share_it():
     sensors = tuple(SensorSettings(name=name, device=Listening()) for name in ("a", "b"))
-    found = transports(GatewayConfig(gateway=GatewaySettings(name="g1"), sensor=sensors))
+    found = transports(GatewayConfig(gateway=GatewaySettings(name="g1"), sensor=sensors), clock.now)
     assert names(found) == ["serial /dev/ttyUSB0"]
     assert isinstance(found[0], SerialTransport)
 
@@ -112,7 +112,7 @@ from pathlib import Path
 from agent import clock
 from agent.hearing import transports
 from gateway_config.load import load
-transports(load(Path({str(path)!r})))
+transports(load(Path({str(path)!r})), clock.now)
 print(*{{"bleak", "pymodbus", "serial", "gpiozero"}} & sys.modules.keys())
 """
     command = [sys.executable, "-c", script]

@@ -1,9 +1,10 @@
-"""Whatever happened to the files: the journal opens, keeps all that can be read, and says the rest."""
+"""Whatever happened to the files: the journal opens, keeps what can be read, and says the rest."""
 
 import errno
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 from time import perf_counter
 
@@ -164,8 +165,6 @@ def test_a_block_that_fits_its_crc_and_says_nothing_is_set_aside_once(desk):
     kill(journal)
     path, head = list(desk.heads())[-1]
     nonsense = bytearray(Block(journal.boot, 3, [line(3)], Spans([(3, 3)])).encode())
-    import zlib
-
     payload = zlib.compress(b'{"numbers":"3","stamps":[],"states":{"x":-1}}\nair 3 3\n')
     nonsense[8:12] = len(payload).to_bytes(4, "little")
     nonsense[40:] = payload
@@ -285,9 +284,9 @@ def dying(bad_path, bad_page):
     real = os.pread
 
     def pread(handle, size, start):
-        if os.readlink(f"/proc/self/fd/{handle}") == str(bad_path):
-            if start < (bad_page + 1) * 4096 and start + size > bad_page * 4096:
-                raise OSError(errno.EIO, "Input/output error")
+        is_hit = start < (bad_page + 1) * 4096 and start + size > bad_page * 4096
+        if is_hit and Path(f"/proc/self/fd/{handle}").readlink() == bad_path:
+            raise OSError(errno.EIO, "Input/output error")
         return real(handle, size, start)
 
     return pread

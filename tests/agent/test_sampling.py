@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.sampling import LastValue, Sampler
-from drivers.reading import Quantity
+from drivers.reading import Quantity, Reading
 
 AT = datetime(2026, 11, 23, 6, tzinfo=UTC)
 TEMPERATURE, BATTERY = Quantity.TEMPERATURE_CELSIUS, Quantity.BATTERY_PERCENT
@@ -16,6 +16,18 @@ DOOR, BUTTON, PACKET = Quantity.CONTACT_OPEN, Quantity.BUTTON_EVENT, Quantity.PA
 
 THEN = b'"2026-11-23T06:00:00+00:00"'
 """A time, as JSON."""
+
+
+FRAMES = st.lists(
+    st.tuples(
+        st.dictionaries(
+            st.sampled_from([TEMPERATURE, BATTERY, DOOR, BUTTON, PACKET]),
+            st.sampled_from([0.0, 1.0, 2.0]),
+        ),
+        st.sampled_from([0.0, 1e-6, 0.0005, 1.0, 30.0, 60.0, 4000.0]),
+    ),
+    max_size=30,
+)
 
 
 @pytest.fixture
@@ -129,6 +141,34 @@ def test_two_sensors_may_speak_in_one_microsecond(sampler):
     assert sampler.take("other", {BUTTON: 1.0}, AT)[1] == AT
 
 
+def test_numbers_get_the_whole_second_and_states_and_events_their_own_moment(sampler):
+    late = AT + timedelta(milliseconds=900)
+    assert sampler.take("s", {TEMPERATURE: 20.0}, late)[1] == AT
+    assert sampler.take("other", {DOOR: 1.0, TEMPERATURE: 20.0}, late)[1] == late
+    later = late + timedelta(seconds=5, milliseconds=3)
+    assert sampler.take("s", {BUTTON: 1.0}, later)[1] == later
+
+
+def test_a_number_never_gets_a_moment_before_the_door_that_was_heard_first(sampler):
+    door_at = AT + timedelta(milliseconds=400)
+    sampler.take("s", {DOOR: 1.0}, door_at)
+    moment = sampler.take("s", {TEMPERATURE: 20.0}, AT + timedelta(milliseconds=900))[1]
+    assert moment == door_at + timedelta(microseconds=1)
+
+
+@given(st.data())
+def test_what_is_recalled_is_as_if_it_had_been_taken(data):
+    live, recalled = (Sampler({"s": timedelta(minutes=1)}) for _ in range(2))
+    at = AT
+    for values, pause_s in data.draw(FRAMES):
+        at += timedelta(seconds=pause_s)
+        taken, moment = live.take("s", values, at)
+        for quantity, value in taken.items():
+            recalled.recall(Reading("s", quantity, value, moment))
+    assert recalled.taken["s"].values == live.taken["s"].values
+    assert recalled.taken["s"].at == live.taken["s"].at
+
+
 @pytest.mark.parametrize("set_by", [timedelta(hours=-5), timedelta(days=-20000), timedelta(365)])
 def test_a_clock_that_is_set_keeps_no_sensor_quiet(sampler, set_by):
     assert take(sampler, {TEMPERATURE: 20.0})
@@ -187,18 +227,6 @@ def test_what_is_no_dump_is_refused_and_changes_nothing(sampler, dumped):
     assert sampler.taken["s"].values == {TEMPERATURE: LastValue(20.0, AT, AT)}
 
 
-FRAMES = st.lists(
-    st.tuples(
-        st.dictionaries(
-            st.sampled_from([TEMPERATURE, BATTERY, DOOR, BUTTON, PACKET]),
-            st.sampled_from([0.0, 1.0, 2.0]),
-        ),
-        st.sampled_from([0.0, 1e-6, 0.0005, 1.0, 30.0, 60.0, 4000.0]),
-    ),
-    max_size=30,
-)
-
-
 @given(FRAMES, st.integers(0, 30))
 def test_a_restart_between_any_two_frames_changes_nothing(frames, restart_before):
     steady = restarting = Sampler({"s": timedelta(minutes=1)})
@@ -219,6 +247,7 @@ def test_no_moment_is_given_twice_and_none_is_far_from_when_it_was_heard(frames)
     for values, pause_s in frames:
         at += timedelta(seconds=pause_s)
         taken, moment = sampler.take("s", values, at)
-        assert abs(moment - at) < timedelta(milliseconds=1)
+        # Numbers get the last whole second, and what comes with it must not get ahead of itself.
+        assert timedelta(seconds=-1) < moment - at < timedelta(milliseconds=1)
         given_moments += [moment] if taken else []
     assert sorted(set(given_moments)) == given_moments

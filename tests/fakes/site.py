@@ -8,11 +8,10 @@ import asyncio
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 from urllib.request import urlopen
@@ -165,6 +164,7 @@ class Site:
             )
         )
         env = {**environment(self._pins, ROOT), "DBUS_SYSTEM_BUS_ADDRESS": bus_address}
+        env["RUNTIME_DIRECTORY"] = str(self.folder)
         self.daemon = Process(self.folder, "run", "--config", str(config), env=env)
         mqtt = f"mqtt://127.0.0.1:{self.broker.port}"
         aside = str(self.folder / "aside")
