@@ -84,14 +84,16 @@ class Timekeeper:
         newest_us = max((k.last_us + k.offset_us for k in kernels.values()), default=0)
         self.clock.not_before(newest_us)
         known = kernels.get(self._kernel)
-        if known is None or not (known.first_us is not None or known.offset_us or known.anchors):
+        state = self._journal.state_stamp
+        is_of_it = state is not None and state.kernel == self._kernel
+        if known is None or not (known.first_us is not None or known.anchors or is_of_it):
             return  # nothing but its name is known
         anchor = self._told = Anchor(*known.anchors[-1]) if known.anchors else None
         # An anchor behind the last record is newer than what that one was stamped with.
         is_newer = anchor is not None and anchor.at_us >= known.last_us
         self.clock.resume(anchor.offset_us if anchor and is_newer else known.offset_us, anchor)
         step_us = self.clock.offset_us - known.offset_us
-        if known.offset_us and abs(step_us) >= STEP_US:
+        if (known.first_us is not None or is_of_it) and abs(step_us) >= STEP_US:
             self._tell_step(step_us * MICROSECOND)
 
     def _tell_anchor(self) -> None:

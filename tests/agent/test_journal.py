@@ -319,6 +319,24 @@ def test_a_tail_without_room_keeps_what_it_has_and_nothing_that_is_cut_off(tmp_p
     journal.close()
 
 
+def test_of_a_write_to_the_tail_that_was_cut_off_nothing_is_joined_with_what_comes_later(
+    tmp_path, small_disk
+):
+    desk = Desk(tmp_path / "journal", small_disk / "tail")
+    journal = desk.open()
+    journal.append([line(1)])
+    fill(small_disk / "ballast")
+    journal.append(lines(range(2, 1_000)))
+    (small_disk / "ballast").unlink()
+    journal.append(lines(range(1_000, 1_010)))
+    kill(journal)
+    journal = desk.open()
+    found = kept_lines(journal)
+    assert found == lines(range(1, len(found) + 1))
+    assert 1 <= len(found) < 1_000
+    journal.close()
+
+
 # Large amounts, and a card that takes nothing
 
 
@@ -381,6 +399,7 @@ def test_a_disk_that_is_full_loses_nothing_and_doubles_nothing(desk, tmp_path, s
         except JournalFull as problem:
             journal.give_back(block)
             refused += "No space left" in str(problem)
+            assert list(full.folder.glob("*.new")) == []
         if number == 80:
             ballast.unlink()
     assert refused > 10

@@ -338,6 +338,17 @@ def test_where_nothing_was_something_is_found_as_soon_as_it_is_there(journal, br
     assert [n for _, n, _ in offered(cursor)] == expected
 
 
+def test_what_is_wanted_again_is_found_behind_something_that_is_hidden(journal):
+    hide(journal, line(1))
+    journal.set_stamp(UNSETTLED._replace(settled=True))
+    commit(journal, line(2))
+    cursor = journal.cursor("uplink")
+    cursor.confirm(journal.boot, spans("2"))
+    assert numbers(cursor) == []
+    assert cursor.reopen(spans("2")) == 1
+    assert numbers(cursor) == [(2, 2)]
+
+
 # All together, against a model
 
 

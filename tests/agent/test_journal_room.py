@@ -278,6 +278,8 @@ def test_a_thinned_journal_drains_completely(desk):
 
 
 def test_the_loss_is_on_the_card_before_anything_goes(desk, monkeypatch):
+    # The record of the loss is in the last of several commits.
+    monkeypatch.setattr("agent.journal.waiting.COMMIT_BYTES", 4_000)
     journal = desk.open()
     journal.cursor("uplink")
     carry_out, gone = journal._carry_out, []

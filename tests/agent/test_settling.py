@@ -69,6 +69,14 @@ def test_a_crystal_that_went_as_wrong_as_it_can_leaves_no_doubt():
     assert found.uncertainty_s == 0
 
 
+def test_the_doubt_of_a_stretch_is_that_of_its_worst_moment():
+    length_us = 10 * DAY_US
+    kernels = {"now": kernel((0, TRUE_US), (length_us, TRUE_US + int(length_us * DRIFT / 2)))}
+    (found,) = settled(kernels, stretch("now", 1, length_us - 1))
+    # A quarter of the way at 100 ppm instead of 50, and then slowly enough to end there.
+    assert found.uncertainty_s == 33  # 32.4 s
+
+
 def test_behind_the_last_anchor_of_an_earlier_start_the_doubt_grows():
     kernels = {
         "then": kernel((0, TRUE_US), last_us=DAY_US),
@@ -89,6 +97,21 @@ def test_a_start_that_nobody_knew_lies_between_the_others():
     # It ran for an hour within the five from the end of the one to the begin of the other.
     assert abs(time_of(found, 0) - (TRUE_US + 3 * HOUR_US)) < SECOND_US
     assert found.uncertainty_s == pytest.approx(2 * 3_600, abs=3)
+
+
+@pytest.mark.parametrize("side", ["before", "behind"])
+def test_the_doubt_about_its_neighbours_is_also_its_own(side):
+    """The neighbour's clock was known ten days away only: 86.4 s."""
+    far_us = 10 * DAY_US
+    before = kernel((0, TRUE_US), last_us=far_us if side == "before" else 0)
+    end_us = TRUE_US + before.last_us
+    at_us = far_us if side == "behind" else 0
+    now = kernel((at_us, end_us + 60 * SECOND_US))
+    kernels = {"before": before, "unknown": kernel(last_us=60 * SECOND_US), "now": now}
+    (found,) = settled(kernels, stretch("unknown", 0, 60 * SECOND_US))
+    assert found.uncertainty_s == pytest.approx(43.2, abs=1.5)
+    worst_us = end_us + int((-86.4 if side == "before" else 86.4) * SECOND_US)
+    assert abs(time_of(found, 0) - worst_us) <= (found.uncertainty_s + 1) * SECOND_US
 
 
 def test_several_unknown_starts_share_the_room():

@@ -11,7 +11,7 @@ from agent.timekeeper import Timekeeper
 from cloud_sync.spans import Spans
 from cloud_sync.wire import parse_line
 from tests.agent.journals import Desk, kill, offered
-from tests.agent.machines import HOUR_US, SECOND_US, TRUE_US, Machine
+from tests.agent.machines import HOUR_US, SECOND_US, TRUE_US, Machine, nearly
 
 HOUR = timedelta(hours=1)
 
@@ -249,6 +249,21 @@ def test_a_restart_of_the_daemon_goes_on_in_the_same_time(desk):
     gateway.machine.set_by_hand(HOUR)
     gateway.run(1)
     assert gateway.steps[-1] == HOUR
+    kill(gateway.journal)
+
+
+def test_rules_are_told_by_a_start_that_finds_the_clock_right_already(desk):
+    gateway = Gateway(desk, Machine(wall_us=0))
+    gateway.run(60)
+    gateway.commit()
+    gateway.machine.reach_ntp()
+    gateway.kill()
+    assert [nearly(step, timedelta(microseconds=TRUE_US)) for step in gateway.steps] == [True]
+    gateway.kill()
+    gateway.run(60)
+    gateway.kill()
+    gateway.settle()
+    gateway.check()
     kill(gateway.journal)
 
 
