@@ -8,6 +8,11 @@ MAX_PAYLOAD_BYTES = 1 << 20
 """No payload is ever this large when unpacked; a larger one is a mistake or an attack."""
 
 
+WINDOW = 8
+"""So many batches of events of a gateway are under way at most, and as many of readings: enough to
+fill a slow link while the ingester writes."""
+
+
 class BadPayload(ValueError):
     """These bytes are not a batch of ours. Set them aside: sending them again will not help."""
 

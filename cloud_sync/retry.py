@@ -16,10 +16,10 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from itertools import islice
 from pathlib import Path
 
+from cloud_sync.ingester.writer import Patience, Piece, Writer
 from cloud_sync.set_aside import Oddity, from_json, locked, sync_folder, to_json
 from cloud_sync.store import Refused, Rejected, Store, StoreError, TooLarge
 from cloud_sync.wire import written_by
-from cloud_sync.writer import Patience, Piece, Writer
 
 CHUNK_LINES = 1_000
 """Written together."""

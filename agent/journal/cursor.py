@@ -14,7 +14,7 @@ from typing import Protocol
 from agent.journal.manifest import Manifest, Place, spans_of
 from cloud_sync.spans import Spans
 from cloud_sync.topics import Lane
-from cloud_sync.under_way import Entry
+from cloud_sync.uplink.under_way import Entry
 
 MAX_AGAIN = 16
 """How many times something can be wanted again before the first of it is confirmed."""

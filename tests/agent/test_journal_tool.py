@@ -22,7 +22,7 @@ from agent.journal.cursor import MAX_AGAIN
 from agent.journal.manifest import Settlement
 from agent.journal.reader import is_in_use, opened, records
 from agent.journal.segment import Segment
-from agent.journal_verify import checked, is_torn
+from agent.journal_tool.verify import checked, is_torn
 from cloud_sync.spans import Spans
 from cloud_sync.wire import LineWriter, corrected, parse_line
 from drivers.capture import frame_to_json

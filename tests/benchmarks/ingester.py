@@ -33,7 +33,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from cloud_sync.columns import SeriesTable, pack
-from cloud_sync.rounds import MAX_WRITE_LINES
+from cloud_sync.ingester.rounds import MAX_WRITE_LINES
 from cloud_sync.spans import Spans
 from cloud_sync.topics import parse_topic, partition, topic
 from cloud_sync.wire import Batch, Encoding, decode_confirmed, encode_batch

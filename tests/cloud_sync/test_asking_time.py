@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud_sync.asking_time import MAX_WAIT_S, AskingTime
 from cloud_sync.messages import Time
+from cloud_sync.uplink.asking_time import MAX_WAIT_S, AskingTime
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from cloud_sync.backoff import FIRST_S, MAX_S, REFUSED_S, SOUND_S, Backoff
+from cloud_sync.uplink.backoff import FIRST_S, MAX_S, REFUSED_S, SOUND_S, Backoff
 
 
 def waits(times, **how):

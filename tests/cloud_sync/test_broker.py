@@ -13,7 +13,7 @@ from cloud_sync.broker import (
     BrokerUnavailableError,
     NoMqtt5Error,
 )
-from cloud_sync.connection import Connection, Signs
+from cloud_sync.ingester.connection import Connection, Signs
 from tests.fakes.servers import binary, free_port
 
 SIGNS = Signs("satomori/test/sign", b"online", b"offline")

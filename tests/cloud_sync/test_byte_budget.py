@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from cloud_sync.byte_budget import ByteBudget
+from cloud_sync.uplink.byte_budget import ByteBudget
 
 MONDAY, TUESDAY = date(2026, 11, 23), date(2026, 11, 24)
 

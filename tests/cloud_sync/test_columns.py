@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload, Batch
 from cloud_sync.columns import SeriesTable, UnknownSeries, is_columns, pack, unpack
-from cloud_sync.columns_bits import BitReader, BitWriter, packed, unzigzag, zigzag
-from cloud_sync.columns_envelope import HAS_COLUMNS, HAS_RAW, IS_DEFLATED, VERSION_1
-from cloud_sync.columns_series import MAX_SERIES, TABLE_VERSION_1, Series
+from cloud_sync.columns.bits import BitReader, BitWriter, packed, unzigzag, zigzag
+from cloud_sync.columns.envelope import HAS_COLUMNS, HAS_RAW, IS_DEFLATED, VERSION_1
+from cloud_sync.columns.series import MAX_SERIES, TABLE_VERSION_1, Series
 from cloud_sync.spans import MAX_NUMBER, Spans
 from cloud_sync.wire import decode_batch
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.columns import SeriesTable, pack, unpack
-from cloud_sync.columns_envelope import PRESET
+from cloud_sync.columns.envelope import PRESET
 from cloud_sync.spans import Spans
 from cloud_sync.wire import Batch
 from tests.cloud_sync import columns_decoder

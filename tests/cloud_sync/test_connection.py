@@ -2,9 +2,9 @@
 
 from paho.mqtt.client import MQTTMessage
 
-from cloud_sync import connection
 from cloud_sync.broker import Broker
-from cloud_sync.connection import Connection, Signs
+from cloud_sync.ingester import connection
+from cloud_sync.ingester.connection import Connection, Signs
 
 READINGS = b"satomori/v1/p05/g12/readings"
 

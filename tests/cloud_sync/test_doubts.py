@@ -2,8 +2,8 @@
 
 import pytest
 
-from cloud_sync.doubts import HASTE_S, STRIKES, TRIALS, Doubts
 from cloud_sync.spans import Spans
+from cloud_sync.uplink.doubts import HASTE_S, STRIKES, TRIALS, Doubts
 
 BOOT = "0b00700b"
 

@@ -1,8 +1,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_sync import held
-from cloud_sync.held import MAX_BOOTS, MAX_SPANS, UNDER_WAY, Held
+from cloud_sync.ingester import held
+from cloud_sync.ingester.held import MAX_BOOTS, MAX_SPANS, UNDER_WAY, Held
 from cloud_sync.spans import Spans
 from cloud_sync.wire import decode_confirmed
 

@@ -14,17 +14,16 @@ from time import monotonic
 
 import pytest
 
-from cloud_sync import connection, rounds
 from cloud_sync.broker import Broker, connect_properties
 from cloud_sync.columns import SeriesTable, pack
 from cloud_sync.influx import InfluxStore
-from cloud_sync.ingester import Ingester
+from cloud_sync.ingester import Ingester, connection, rounds
+from cloud_sync.ingester.writer import Patience
 from cloud_sync.messages import Ask, Time, decode_ask, decode_sign, decode_time, encode_hello
 from cloud_sync.spans import Spans
 from cloud_sync.sqlite_store import SqliteStore
 from cloud_sync.topics import INGESTERS, partition, topic
 from cloud_sync.wire import Batch, decode_confirmed, encode_batch
-from cloud_sync.writer import Patience
 from tests.fakes.amqtt_broker import amqtt_broker
 from tests.fakes.servers import nginx_v2, until
 
@@ -139,7 +138,7 @@ def aside(tmp_path):
 @pytest.fixture
 def ingest(store, aside, caplog):
     """Puts an ingester to work, waits for it to be connected, and ends it as SIGTERM would."""
-    caplog.set_level(logging.INFO, "cloud_sync.connection")
+    caplog.set_level(logging.INFO, "cloud_sync.ingester.connection")
 
     @contextmanager
     def ingest(port, *, store=store, wait=True, **options):
@@ -665,7 +664,7 @@ def test_during_an_outage_batches_with_qos_0_are_dropped_above_the_limit(
 ):
     monkeypatch.setattr(connection, "RECEIVE_MAXIMUM", 10)
     monkeypatch.setattr(rounds, "MAX_WRITE_MESSAGES", 5)
-    caplog.set_level(logging.DEBUG, "cloud_sync.connection")
+    caplog.set_level(logging.DEBUG, "cloud_sync.ingester.connection")
     influx_bucket.answer(503)
     with ingest(gateway.port):
         for number in range(1, 101):

@@ -3,8 +3,8 @@
 import pytest
 
 from cloud_sync.batch import BadPayload
-from cloud_sync.ingesters import MAX_INGESTERS, Ingesters
 from cloud_sync.messages import Sign, encode_sign
+from cloud_sync.uplink.ingesters import MAX_INGESTERS, Ingesters
 
 
 @pytest.fixture

@@ -1,10 +1,16 @@
 import pytest
 
-from cloud_sync import known_tables
 from cloud_sync.batch import BadPayload
 from cloud_sync.columns import SeriesTable
-from cloud_sync.columns_series import Series
-from cloud_sync.known_tables import FIRST_WAIT_S, MAX_WAIT_S, TABLES_EACH, KnownTables, Questions
+from cloud_sync.columns.series import Series
+from cloud_sync.ingester import known_tables
+from cloud_sync.ingester.known_tables import (
+    FIRST_WAIT_S,
+    MAX_WAIT_S,
+    TABLES_EACH,
+    KnownTables,
+    Questions,
+)
 
 
 def table(*heads):

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from cloud_sync.link_bytes import FAREWELL_PACKETS, IPV4_HEADERS, LinkMeter, ip_bytes
+from cloud_sync.uplink.link_bytes import FAREWELL_PACKETS, IPV4_HEADERS, LinkMeter, ip_bytes
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from cloud_sync.batch import Batch
-from cloud_sync.packing import MAX_PACKET_BYTES, MAX_RAW_BYTES, Packer
 from cloud_sync.spans import Spans
+from cloud_sync.uplink.packing import MAX_PACKET_BYTES, MAX_RAW_BYTES, Packer
 from cloud_sync.wire import decode_batch
 
 chance = random.Random(3)

@@ -6,11 +6,11 @@ from math import inf
 
 import pytest
 
+from cloud_sync.batch import WINDOW
 from cloud_sync.spans import Spans
-from cloud_sync.under_way import (
+from cloud_sync.uplink.under_way import (
     MAX_CONFIRM_TIMEOUT_S,
     UNACKNOWLEDGED_S,
-    WINDOW,
     UnderWay,
     first_records,
 )

@@ -19,15 +19,23 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.journal import Journal
-from cloud_sync import backoff, listening, sending, session
+from cloud_sync.batch import WINDOW
 from cloud_sync.broker import Broker
 from cloud_sync.columns import SeriesTable
 from cloud_sync.home_assistant import HomeAssistant
 from cloud_sync.messages import Ask, Sign, Time, decode_hello, encode_ask, encode_sign, encode_time
 from cloud_sync.spans import Spans
 from cloud_sync.topics import sign_topic, topic
-from cloud_sync.under_way import WINDOW
-from cloud_sync.uplink import Host, LinkState, Uplink, UplinkSettings
+from cloud_sync.uplink import (
+    Host,
+    LinkState,
+    Uplink,
+    UplinkSettings,
+    backoff,
+    listening,
+    sending,
+    session,
+)
 from cloud_sync.wire import decode_batch, encode_confirmed
 from drivers.reading import Quantity
 from tests.fakes.outbox import MemoryOutbox

@@ -10,9 +10,9 @@ import pytest
 
 from cloud_sync.broker import Broker, connect_properties
 from cloud_sync.columns import SeriesTable, is_columns
-from cloud_sync.columns_series import MAX_SERIES, MAX_TABLE_BYTES, Series
-from cloud_sync.columns_values import MAX_SCALE
-from cloud_sync.held import MAX_BOOTS, MAX_SPANS
+from cloud_sync.columns.series import MAX_SERIES, MAX_TABLE_BYTES, Series
+from cloud_sync.columns.values import MAX_SCALE
+from cloud_sync.ingester.held import MAX_BOOTS, MAX_SPANS
 from cloud_sync.messages import (
     MAX_BYTES,
     MAX_LOOK,

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.influx import InfluxStore
+from cloud_sync.ingester.writer import MAX_RETRY_AFTER_S, Patience, Piece, Writer
 from cloud_sync.set_aside import SetAside
 from cloud_sync.sqlite_store import SqliteStore
 from cloud_sync.store import Refused, Rejected, TooLarge, Unavailable
-from cloud_sync.writer import MAX_RETRY_AFTER_S, Patience, Piece, Writer
 from tests.fakes.servers import nginx_v2
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from secrets import token_hex
 
 from cloud_sync.spans import Spans
 from cloud_sync.topics import Lane
-from cloud_sync.under_way import Entry
+from cloud_sync.uplink.under_way import Entry
 
 
 @dataclass

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync import backoff, session
 from cloud_sync.broker import Broker
 from cloud_sync.sqlite_store import SqliteStore
-from cloud_sync.uplink import Host, Uplink, UplinkSettings
+from cloud_sync.uplink import Host, Uplink, UplinkSettings, backoff, session
 from tests.fakes.any_of import any_of
 from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.servers import MissingServer, binary, nats_cluster

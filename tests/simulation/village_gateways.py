@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cloud_sync.broker import Broker
-from cloud_sync.standing import Host, UplinkSettings
 from cloud_sync.uplink import LinkState, Uplink
+from cloud_sync.uplink.standing import Host, UplinkSettings
 from cloud_sync.wire import LineWriter
 from drivers.reading import Quantity
 from rules.alert import AlertEvent, Severity

@@ -6,7 +6,7 @@ from typing import Any, Self
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cloud_sync.known_tables import KnownTables
+from cloud_sync.ingester.known_tables import KnownTables
 from cloud_sync.topics import ROOT, parse_topic
 from cloud_sync.wire import BadPayload, decode_batch
 

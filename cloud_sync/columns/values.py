@@ -11,7 +11,7 @@ from itertools import accumulate, chain, pairwise
 from typing import Final, NamedTuple, TypeAlias
 
 from cloud_sync.batch import BadPayload
-from cloud_sync.columns_bits import BitReader, BitWriter, packed, unzigzags, zigzags
+from cloud_sync.columns.bits import BitReader, BitWriter, packed, unzigzags, zigzags
 
 MAX_SCALE: Final = 9
 LIMIT: Final = 10**19

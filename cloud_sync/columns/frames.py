@@ -15,7 +15,7 @@ from statistics import median_low
 from typing import Final, NamedTuple
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload
-from cloud_sync.columns_bits import (
+from cloud_sync.columns.bits import (
     BitReader,
     BitWriter,
     packed,

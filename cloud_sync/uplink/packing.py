@@ -6,7 +6,7 @@ lines to ask for; what is too large all the same loses its end, and that is sent
 
 from cloud_sync.batch import Batch
 from cloud_sync.columns import SeriesTable, pack
-from cloud_sync.under_way import first_records
+from cloud_sync.uplink.under_way import first_records
 from cloud_sync.wire import Encoding, encode_batch
 
 MAX_PACKET_BYTES = 16_384

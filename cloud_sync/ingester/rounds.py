@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from paho.mqtt.client import MQTTMessage
 
-from cloud_sync.connection import RECEIVE_MAXIMUM, Connection
+from cloud_sync.ingester.connection import RECEIVE_MAXIMUM, Connection
+from cloud_sync.ingester.writer import Pause, Piece, Writer
 from cloud_sync.set_aside import Oddity
 from cloud_sync.wire import Batch, written_by
-from cloud_sync.writer import Pause, Piece, Writer
 
 MAX_WRITE_MESSAGES = RECEIVE_MAXIMUM // 2
 """While one half is being written, the broker sends the other."""

@@ -8,10 +8,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.batch import BadPayload
 from cloud_sync.messages import Ask, decode_ask, decode_time
-from cloud_sync.sending import Sending
-from cloud_sync.standing import Standing
 from cloud_sync.topics import INGESTERS
-from cloud_sync.under_way import Sent
+from cloud_sync.uplink.sending import Sending
+from cloud_sync.uplink.standing import Standing
+from cloud_sync.uplink.under_way import Sent
 from cloud_sync.wire import decode_confirmed
 
 MAX_SERIES_ASKED = 3

@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from cloud_sync.broker import Broker, connect_properties
 from cloud_sync.broker import Protocol as MqttProtocol
-from cloud_sync.link_bytes import LOGIN_BYTES, LinkMeter
+from cloud_sync.uplink.link_bytes import LOGIN_BYTES, LinkMeter
 
 CONNACK_TIMEOUT_S = 30.0
 SESSION_EXPIRY_S = 7 * 86_400

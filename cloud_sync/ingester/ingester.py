@@ -27,9 +27,11 @@ from paho.mqtt.client import MQTTMessage
 
 from cloud_sync.broker import Broker, BrokerError, BrokerRefusedError, NoMqtt5Error
 from cloud_sync.columns import UnknownSeries
-from cloud_sync.connection import Connection, Signs
-from cloud_sync.held import Held
-from cloud_sync.known_tables import KnownTables, Questions
+from cloud_sync.ingester.connection import Connection, Signs
+from cloud_sync.ingester.held import Held
+from cloud_sync.ingester.known_tables import KnownTables, Questions
+from cloud_sync.ingester.rounds import Arrival, Round, WriterThread
+from cloud_sync.ingester.writer import Patience, Writer, jittered
 from cloud_sync.messages import (
     Ask,
     Sign,
@@ -39,12 +41,10 @@ from cloud_sync.messages import (
     encode_sign,
     encode_time,
 )
-from cloud_sync.rounds import Arrival, Round, WriterThread
 from cloud_sync.set_aside import Oddity, SetAside
 from cloud_sync.store import Store
 from cloud_sync.topics import PARTITIONS, ROOT, parse_topic, sign_topic, topic
 from cloud_sync.wire import decode_batch, decode_confirmed
-from cloud_sync.writer import Patience, Writer, jittered
 
 LEAVES = {"readings": 1, "events": 1, "confirmed": 0, "series": 0, "hello": 0}
 """What is subscribed to, with which QoS.

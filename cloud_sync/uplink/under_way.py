@@ -19,13 +19,10 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal, Protocol, TypeAlias
 
-from cloud_sync.batch import Batch
-from cloud_sync.doubts import Doubts
+from cloud_sync.batch import WINDOW, Batch
 from cloud_sync.spans import Spans
 from cloud_sync.topics import Lane
-
-WINDOW = 8
-"""Batches under way. Enough to fill a slow link while the ingester writes."""
+from cloud_sync.uplink.doubts import Doubts
 
 CONFIRM_TIMEOUT_S = 30.0
 MAX_CONFIRM_TIMEOUT_S = 900.0

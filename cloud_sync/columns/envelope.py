@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload
-from cloud_sync.columns_bits import unzigzag, zigzag
+from cloud_sync.columns.bits import unzigzag, zigzag
 from cloud_sync.spans import MAX_NUMBER, Spans
 
 VERSION_1: Final = 0xC0

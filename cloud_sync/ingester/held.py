@@ -14,8 +14,8 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cloud_sync.batch import WINDOW
 from cloud_sync.spans import Spans
-from cloud_sync.under_way import WINDOW
 from cloud_sync.wire import encode_confirmed
 
 MAX_GATEWAYS = 10_000

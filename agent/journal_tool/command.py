@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 if TYPE_CHECKING:
-    from agent.journal_selection import Wanted
+    from agent.journal_tool.selection import Wanted
     from gateway_config.model import GatewayConfig
 
 OK, DAMAGED, WRONG = 0, 1, 2
@@ -72,7 +72,7 @@ Action = Callable[[Call], int]
 def run(config: "GatewayConfig", args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     """Do it; returns the exit code."""
     from agent.journal.reader import Unreadable  # noqa: PLC0415
-    from agent.journal_selection import Refused  # noqa: PLC0415
+    from agent.journal_tool.selection import Refused  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -89,7 +89,7 @@ def run(config: "GatewayConfig", args: argparse.Namespace, out: TextIO, err: Tex
 def _status(call: Call) -> int:
     from agent.clock import System, now  # noqa: PLC0415
     from agent.journal.reader import opened  # noqa: PLC0415
-    from agent.journal_status import gathered, text  # noqa: PLC0415
+    from agent.journal_tool.status import gathered, text  # noqa: PLC0415
 
     max_bytes = call.config.journal.max_mb * 1_000_000
     body = gathered(opened(call.folder), max_bytes, System().boot_id())
@@ -102,7 +102,7 @@ def _status(call: Call) -> int:
 
 def _verify(call: Call) -> int:
     from agent.journal.reader import paths  # noqa: PLC0415
-    from agent.journal_verify import checked  # noqa: PLC0415
+    from agent.journal_tool.verify import checked  # noqa: PLC0415
 
     files = blocks = records = damaged = 0
     for file in checked(paths(call.folder)):
@@ -128,8 +128,8 @@ def _verify(call: Call) -> int:
 
 def _export(call: Call) -> int:
     from agent.journal.reader import opened  # noqa: PLC0415
-    from agent.journal_export import output, sink  # noqa: PLC0415
-    from agent.journal_selection import Refused, between  # noqa: PLC0415
+    from agent.journal_tool.export import output, sink  # noqa: PLC0415
+    from agent.journal_tool.selection import Refused, between  # noqa: PLC0415
 
     wanted, files, args = _wanted_time(call), opened(call.folder), call.args
     unreadable: list[tuple[int, int]] = []
@@ -161,7 +161,7 @@ def _resend(call: Call) -> int:
     from agent.journal.cursor import MAX_AGAIN  # noqa: PLC0415
     from agent.journal.reader import is_in_use, opened  # noqa: PLC0415
     from agent.journal.requests import ask  # noqa: PLC0415
-    from agent.journal_selection import Refused, amount, numbered  # noqa: PLC0415
+    from agent.journal_tool.selection import Refused, amount, numbered  # noqa: PLC0415
 
     uplink, args = call.config.uplink, call.args
     if uplink is None:
@@ -196,6 +196,6 @@ def _resend(call: Call) -> int:
 
 def _wanted_time(call: Call) -> "Wanted":
     """Raises Refused."""
-    from agent.journal_selection import wanted_time  # noqa: PLC0415
+    from agent.journal_tool.selection import wanted_time  # noqa: PLC0415
 
     return wanted_time(call.args.begin, call.args.end, call.config.gateway.timezone)

@@ -7,13 +7,13 @@ from datetime import date, datetime
 from time import monotonic
 from typing import Literal, Protocol, TypeAlias
 
-from cloud_sync.asking_time import AskingTime
-from cloud_sync.byte_budget import ByteBudget
-from cloud_sync.ingesters import Ingesters
-from cloud_sync.packing import Packer
 from cloud_sync.spans import Spans
 from cloud_sync.topics import partition, topic
-from cloud_sync.under_way import UnderWay
+from cloud_sync.uplink.asking_time import AskingTime
+from cloud_sync.uplink.byte_budget import ByteBudget
+from cloud_sync.uplink.ingesters import Ingesters
+from cloud_sync.uplink.packing import Packer
+from cloud_sync.uplink.under_way import UnderWay
 from cloud_sync.wire import Encoding
 
 MIN_ROOM_BYTES = 1_000

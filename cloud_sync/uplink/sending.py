@@ -15,10 +15,10 @@ from typing import Literal
 
 from cloud_sync.broker import BrokerUnavailableError
 from cloud_sync.messages import encode_hello
-from cloud_sync.session import Session
-from cloud_sync.standing import MIN_ROOM_BYTES, Standing
 from cloud_sync.topics import INGESTERS
-from cloud_sync.under_way import Part
+from cloud_sync.uplink.session import Session
+from cloud_sync.uplink.standing import MIN_ROOM_BYTES, Standing
+from cloud_sync.uplink.under_way import Part
 
 FIRST_SYNC_WITHIN_S = 10.0
 """After connecting: anywhere in it, so that a thousand gateways do not send in the same second."""

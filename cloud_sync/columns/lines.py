@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_sync.columns_frames import MAX_TIME_NS
-from cloud_sync.columns_series import Series, shape
-from cloud_sync.columns_values import Decimal, decimals
+from cloud_sync.columns.frames import MAX_TIME_NS
+from cloud_sync.columns.series import Series, shape
+from cloud_sync.columns.values import Decimal, decimals
 
 RARE: Final = ("alert,", "loss,")
 """Lines that begin so are carried as they are: an alert must not wait for a table."""

@@ -1,17 +1,4 @@
-"""Sends what the journal holds to the cloud, at least once, alerts first, and believes only proof.
-
-A broker's acknowledgement promises little: a killed Mosquitto forgets what it acknowledged, and a
-full one says "success" and drops. So a record counts as delivered when the ingester says that
-InfluxDB has it (`confirmed_by="ingester"`); until then it is sent again. Sending twice is harmless,
-because a record's place in InfluxDB was fixed when it entered the journal. Nothing waits in memory:
-the journal is the queue.
-
-    Uplink          connects, and connects again        backoff.py
-    Session         one connection                      session.py, broker.py, link_bytes.py
-    Sending         what it sends, and when             sending.py, under_way.py, packing.py
-    Listening       what it hears                       listening.py, ingesters.py, asking_time.py
-    Standing        what outlives it                    standing.py, byte_budget.py
-"""
+"""Connects to the broker, again and again, and says how the link is doing."""
 
 import asyncio
 import contextlib
@@ -20,7 +7,6 @@ import logging
 from enum import StrEnum, auto
 from time import monotonic
 
-from cloud_sync.backoff import Backoff
 from cloud_sync.broker import (
     Broker,
     BrokerError,
@@ -28,14 +14,13 @@ from cloud_sync.broker import (
     BrokerUnavailableError,
     NoMqtt5Error,
 )
-from cloud_sync.byte_budget import ByteBudget
-from cloud_sync.listening import Listening
-from cloud_sync.sending import Sending
-from cloud_sync.session import Session
-from cloud_sync.standing import Host, Retained, Standing, UplinkSettings
-from cloud_sync.under_way import CONFIRM_TIMEOUT_S, Outbox, UnderWay
-
-__all__ = ["Host", "LinkState", "Retained", "Uplink", "UplinkSettings"]
+from cloud_sync.uplink.backoff import Backoff
+from cloud_sync.uplink.byte_budget import ByteBudget
+from cloud_sync.uplink.listening import Listening
+from cloud_sync.uplink.sending import Sending
+from cloud_sync.uplink.session import Session
+from cloud_sync.uplink.standing import Host, Retained, Standing, UplinkSettings
+from cloud_sync.uplink.under_way import CONFIRM_TIMEOUT_S, Outbox, UnderWay
 
 REFUSALS = frozenset({0x81, 0x82, 0x95, 0x99})
 """Malformed, protocol error, too large, payload invalid. Mosquitto answers what is above its

@@ -1,25 +1,16 @@
-"""A batch in few bytes: what repeats is left out, numbers are told by how they change.
-
-Lossless to the byte: lines that do not fit the mould are carried as they are. What all lines of a
-gateway have in common stands in a table that is sent separately (columns_series.py); the rest is
-columns of small numbers: which series, when (columns_frames.py), how much (columns_values.py), in
-as many bits as they need (columns_bits.py). docs/wire.md describes it for others, bit by bit, and
-tests/vectors/wire/columns.toml pins it.
-"""
+"""Batches to bytes and back; see cloud_sync/columns/."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload, Batch
-from cloud_sync.columns_bits import BitReader, BitWriter
-from cloud_sync.columns_envelope import Envelope, is_columns, opened, seal
-from cloud_sync.columns_frames import Disorder, Frame, Kind, read_frames, write_frames
-from cloud_sync.columns_lines import Strand, take_apart
-from cloud_sync.columns_series import SeriesTable
-from cloud_sync.columns_values import read_columns, write_columns
-
-__all__ = ["Find", "SeriesTable", "UnknownSeries", "is_columns", "pack", "unpack"]
+from cloud_sync.columns.bits import BitReader, BitWriter
+from cloud_sync.columns.envelope import Envelope, opened, seal
+from cloud_sync.columns.frames import Disorder, Frame, Kind, read_frames, write_frames
+from cloud_sync.columns.lines import Strand, take_apart
+from cloud_sync.columns.series import SeriesTable
+from cloud_sync.columns.values import read_columns, write_columns
 
 Find: TypeAlias = Callable[[int], SeriesTable | None]
 """Returns the series table of an id; None if it is not known here."""
