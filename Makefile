@@ -13,7 +13,7 @@ help:
 	@echo "make test      run all the tests, on real servers (installs them from Debian)"
 	@echo "make check     ruff, mypy and import-linter"
 	@echo "make bench     run the benchmarks"
-	@echo "make simulate  cut the power 10,000 times, break everything else 200 times; as root"
+	@echo "make simulate  cut the power 10,000 times, break everything 200 times, then the code; as root"
 	@echo "make lock      pin the dependencies anew"
 
 demo: $(VENV)/demo
@@ -37,7 +37,8 @@ bench: $(VENV)/dev
 simulate: $(VENV)/dev
 	$(SETUP) servers
 	$(BIN)/python -m tests.simulation.power_cuts --cuts 10000 $(if $(SEED),--seed $(SEED))
-	$(BIN)/python -m tests.simulation.whole_path --scenarios 200 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.simulation.whole_path --scenarios 200 --jobs 4 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.simulation.broken_promises
 
 # A venv for users and one for developers are the same venv; the second only holds more.
 $(VENV)/demo: requirements.lock pyproject.toml

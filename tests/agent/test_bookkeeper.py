@@ -103,6 +103,11 @@ class Desk:
                 self._happened.clear()
                 await self._happened.wait()
 
+    async def ticked(self):
+        """Wait until it has looked at least once whether something is due."""
+        since = self.ticks
+        await self.until(lambda: self.ticks >= since + 2)
+
     async def until_writing(self):
         assert await asyncio.to_thread(self.journal.entered.wait, PATIENCE_S)
 
@@ -144,8 +149,13 @@ async def open_desk(tmp_path):
 
 
 async def test_readings_are_committed_together(open_desk):
-    async with open_desk(0.2) as desk:
-        desk.hear(1, 2, 3)
+    async with open_desk(HOUR_S) as desk:
+        await desk.ticked()
+        for celsius_heard in (1, 2, 3):
+            desk.hear(celsius_heard)
+            await desk.ticked()
+        assert desk.commits == 0
+        desk.bookkeeper._commit_every_s = 0.01
         await desk.until(lambda: desk.commits)
         assert celsius(desk.kept()) == [1, 2, 3]
         assert desk.commits == 1

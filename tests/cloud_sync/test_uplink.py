@@ -237,6 +237,17 @@ async def test_alerts_leave_before_readings_that_were_there_first(
     assert readings.lines == b"".join(lines(1, 2, 3))
 
 
+async def test_an_alert_leaves_first_when_both_are_due_at_the_same_moment(
+    outbox, mosquitto_server, far, monkeypatch
+):
+    # Then the broker is connected, and everything goes in the first turn.
+    monkeypatch.setattr(sending, "FIRST_SYNC_WITHIN_S", 0.0)
+    outbox.keep(*lines(1, 2, 3))
+    outbox.keep(ALERT % 4, lane="events")
+    async with sending_to(outbox, mosquitto_server.port, far.gateway, confirmed_by="broker"):
+        assert [(await far.next_batch())[0] for _ in range(2)] == ["events", "readings"]
+
+
 async def test_an_alert_leaves_before_readings_whose_turn_it_is(
     outbox, mosquitto_server, far, soon
 ):
