@@ -9,8 +9,10 @@ stations; tests/benchmarks/wire.py).
 In memory, bits are text of 0 and 1. Python splits, counts and joins text at the speed of C.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
+from operator import add
 from typing import Final
 
 from cloud_sync.batch import BadPayload
@@ -35,7 +37,14 @@ MAX_GAMMA_BITS: Final = 70
 SAMPLE: Final = 128
 """k is chosen by about so many numbers of a long list."""
 
+MAX_LANE_K: Final = 5
+"""Up to here a number whose upper part is less than LONG fits into a byte."""
+
+MANY: Final = 16
+"""So many numbers are decoded faster side by side than one after the other."""
+
 _TABLE_BITS = 10
+_BIT_VALUES = bytes.maketrans(b"01", b"\0\1")
 _RUNS = [f"{'0' * zeros}1" for zeros in range(LONG + 1)]
 
 
@@ -49,14 +58,20 @@ def zigzags(numbers: Iterable[int]) -> list[int]:
     return [number << 1 if number >= 0 else ~(number << 1) for number in numbers]
 
 
-def unzigzags(codes: Iterable[int]) -> list[int]:
-    """Return what `zigzags` was given."""
-    return [(code >> 1) ^ -(code & 1) for code in codes]
-
-
 def unzigzag(code: int) -> int:
     """Return what `zigzag` was given."""
     return (code >> 1) ^ -(code & 1)
+
+
+_UNZIGZAG = tuple(map(unzigzag, range(1 << _TABLE_BITS)))
+
+
+def unzigzags(codes: Sequence[int]) -> list[int]:
+    """Return what `zigzags` was given."""
+    try:
+        return list(map(_UNZIGZAG.__getitem__, codes))
+    except IndexError:
+        return [(code >> 1) ^ -(code & 1) for code in codes]
 
 
 class BitWriter:
@@ -170,9 +185,17 @@ def _low_texts(k: int) -> list[str]:
     return [f"{low:0{k}b}" for low in range(1 << k)]
 
 
-@lru_cache(maxsize=_TABLE_BITS)
-def _low_numbers(k: int) -> dict[str, int]:
-    return {text: low for low, text in enumerate(_low_texts(k))}
+class _Numbers(dict[str, int]):
+    """What texts of bits say; remembers the short ones."""
+
+    def __missing__(self, text: str) -> int:
+        number = int(text, 2)
+        if len(text) <= _TABLE_BITS:
+            self[text] = number
+        return number
+
+
+_number: Final[Mapping[str, int]] = _Numbers()
 
 
 class BitReader:
@@ -185,7 +208,10 @@ class BitReader:
 
     def bits(self, width: int) -> int:
         """Read a number of `width` bits, at least one."""
-        return int(self._take(width), 2)
+        start, self._at = self._at, self._at + width
+        if self._at > len(self._text):
+            raise BadPayload("columns: cut off")
+        return _number[self._text[start : self._at]]
 
     def gamma(self) -> int:
         """Read one number of 0 or more."""
@@ -203,28 +229,26 @@ class BitReader:
         mode = self.bits(MODE_BITS)
         return self._sparse(count) if mode == SPARSE else self._dense(mode, count)
 
+    def signed(self, count: int) -> list[int]:
+        """Read a list of `count` numbers that were given to `zigzags`."""
+        return unzigzags(self.numbers(count))
+
     def end(self) -> None:
         """Raise BadPayload if there is more than fills up the last byte."""
         rest = self._text[self._at : self._at + 8]
         if len(rest) > 7 or "1" in rest:
             raise BadPayload("columns: more bits than are known")
 
-    def _take(self, width: int) -> str:
-        start, self._at = self._at, self._at + width
-        if self._at > len(self._text):
-            raise BadPayload("columns: cut off")
-        return self._text[start : self._at]
-
     def _sparse(self, count: int) -> list[int]:
         filled = self.gamma() + 1
         if filled > count:
             raise BadPayload("columns: more numbers than places")
         gaps = self._dense(self.bits(MODE_BITS), filled)
-        numbers, place = [0] * count, -1
-        for gap, number in zip(gaps, self._dense(self.bits(MODE_BITS), filled), strict=True):
-            place += gap + 1
-            if place >= count:
-                raise BadPayload("columns: a number beyond the last place")
+        places = list(map(add, accumulate(gaps), range(filled)))
+        if places[-1] >= count:
+            raise BadPayload("columns: a number beyond the last place")
+        numbers = [0] * count
+        for place, number in zip(places, self._dense(self.bits(MODE_BITS), filled), strict=True):
             numbers[place] = number + 1
         return numbers
 
@@ -234,32 +258,38 @@ class BitReader:
         if mode < RICE:
             raise BadPayload("columns: a sparse list in a sparse list")
         k = mode - RICE + (self.bits(WIDE_BITS) if mode == WIDE else 0)
-        highs = self._highs(count)
-        lows = self._lows(count, k)
-        if max(highs) >= LONG:
+        # No more than can be needed is looked at, or many short lists would take long.
+        window = self._text[self._at : self._at + count * (LONG + 1 + k)]
+        *runs, lows = window.split("1", count)
+        rest = len(lows) - count * k
+        if len(runs) < count or rest < 0:
+            raise BadPayload("columns: a list that is cut off")
+        self._at += len(window) - rest
+        highs = list(map(len, runs))
+        highest = max(highs)
+        if highest > LONG:
+            raise BadPayload("columns: a longer run than any")
+        if highest == LONG:
             highs = [high + self.gamma() if high == LONG else high for high in highs]
         if k == 0:
             return highs
-        return [high << k | low for high, low in zip(highs, lows, strict=True)]
-
-    def _highs(self, count: int) -> list[int]:
-        # No more than can be needed is looked at, or many short lists would take long.
-        window = self._text[self._at : self._at + count * (LONG + 1)]
-        *runs, rest = window.split("1", count)
-        if len(runs) < count:
-            raise BadPayload("columns: a list that is cut off")
-        self._at += len(window) - len(rest)
-        highs = list(map(len, runs))
-        if max(highs) > LONG:
-            raise BadPayload("columns: a longer run than any")
-        return highs
-
-    def _lows(self, count: int, k: int) -> list[int]:
-        if k == 0:
-            return []
-        text = self._take(count * k)
-        parts = [text[at : at + k] for at in range(0, len(text), k)]
+        low_bits = lows[: count * k]
+        if k <= MAX_LANE_K and highest < LONG and count >= MANY:
+            return _side_by_side(highs, low_bits, k)
+        places = range(0, len(low_bits), k)
         if k > _TABLE_BITS:
-            return [int(part, 2) for part in parts]
-        numbers = _low_numbers(k)
-        return [numbers[part] for part in parts]
+            return [h << k | int(low_bits[p : p + k], 2) for h, p in zip(highs, places, strict=True)]
+        return [h << k | _number[low_bits[p : p + k]] for h, p in zip(highs, places, strict=True)]
+
+
+def _side_by_side(highs: Sequence[int], low_bits: str, k: int) -> list[int]:
+    """Return numbers of which `low_bits` has the lowest k bits: all at once.
+
+    Each number has a byte of its own in one large one, which takes up a bit of all of them at a
+    time.
+    """
+    bits = low_bits.encode().translate(_BIT_VALUES)
+    lanes = int.from_bytes(bytes(highs), "big")
+    for nth in range(k):
+        lanes = lanes << 1 | int.from_bytes(bits[nth::k], "big")
+    return list(lanes.to_bytes(len(highs), "big"))

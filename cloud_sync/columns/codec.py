@@ -1,8 +1,8 @@
 """Batches to bytes and back; see cloud_sync/columns/."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload, Batch
 from cloud_sync.columns.bits import BitReader, BitWriter
@@ -14,6 +14,10 @@ from cloud_sync.columns.values import read_columns, write_columns
 
 Find: TypeAlias = Callable[[int], SeriesTable | None]
 """Returns the series table of an id; None if it is not known here."""
+
+
+PIECES: Final = 3
+"""Of a line that is put together: up to the first number, up to the time, and the rest."""
 
 
 class UnknownSeries(BadPayload):
@@ -102,53 +106,58 @@ def unpack(payload: bytes, find: Find) -> Batch:
         table = find(envelope.table_id)
         if table is None:
             raise UnknownSeries(envelope.table_id)
-        unpacked = _unpacked(BitReader(envelope.bits), table, raw, count)
-        text, lines = "".join(unpacked).encode("latin-1"), len(unpacked)
+        text = _unpacked(BitReader(envelope.bits), table, raw, count).encode("latin-1")
+        lines = count
     if rest or lines != count or len(text) > MAX_PAYLOAD_BYTES:
         raise BadPayload(f"columns: {lines} lines, {len(text)} bytes, for {count} numbers")
     return Batch(envelope.boot, envelope.sequence, envelope.floor, text)
 
 
-def _unpacked(reader: BitReader, table: SeriesTable, raw: Sequence[str], count: int) -> list[str]:
+def _unpacked(reader: BitReader, table: SeriesTable, raw: Sequence[str], count: int) -> str:
+    """Return `count` lines, the raw ones among them."""
     if not len(raw) < count <= MAX_PAYLOAD_BYTES:
         raise BadPayload(f"columns: {len(raw)} raw lines of {count}")
     gaps = reader.numbers(len(raw))
-    times, order = _times(read_frames(reader, table.line_bytes, count - len(raw)))
-    groups = _groups(times, table)
-    found = read_columns(reader, [[len(times[p]) for p, _ in group] for group in groups])
+    places, ends = read_frames(reader, table.bytes_before, count - len(raw))
+    fields = _read_fields(reader, table, Counter(places))
     reader.end()
-    columns: dict[int, dict[int, list[str]]] = {place: {} for place in times}
-    for group, some in zip(groups, found, strict=True):
-        for (place, number), column in zip(group, some, strict=True):
-            columns[place][number] = column
-    made = {}
-    for place, fields in columns.items():
-        rows = zip(*(fields[number] for number in sorted(fields)), times[place], strict=True)
-        made[place] = map(table.templates[place].__mod__, rows)
-    lines = map(next, map(made.__getitem__, order))
-    return _merged(lines, raw, gaps) if raw else list(lines)
+    pieces = [""] * (PIECES * len(places))
+    pieces[0::PIECES] = map(table.heads.__getitem__, places)
+    pieces[1::PIECES] = map(next, map(fields.__getitem__, places))
+    pieces[2::PIECES] = ends
+    return "".join(_merged(pieces, raw, gaps) if raw else pieces)
 
 
-def _times(frames: Sequence[Frame]) -> tuple[dict[int, list[str]], list[int]]:
-    """Return the times of the lines of each series, and of which series each line is."""
-    times: dict[int, list[str]] = {}
-    order: list[int] = []
-    for (first, end), time_ns in frames:
-        text = str(time_ns)
-        for place in range(first, end):
-            if place in times:
-                times[place].append(text)
-            else:
-                times[place] = [text]
-            order.append(place)
-    return times, order
+def _read_fields(
+    reader: BitReader, table: SeriesTable, lines: Mapping[int, int]
+) -> dict[int, Iterator[str]]:
+    """Return what the lines of each series say between head and time, given how many they are."""
+    places = sorted(lines)
+    groups: dict[str, list[int]] = {}
+    for place in places:
+        for name in table.series[place].names:
+            groups.setdefault(name, []).append(lines[place])
+    columns = dict(zip(groups, read_columns(reader, list(groups.values())), strict=True))
+    ends = dict.fromkeys(columns, 0)
+    fields = {}
+    for place in places:
+        some = []
+        for name in table.series[place].names:
+            start, ends[name] = ends[name], ends[name] + lines[place]
+            some.append(columns[name][start : ends[name]])
+        texts = iter(some[0])
+        for joint, other in zip(table.joints[place], some[1:], strict=True):
+            texts = map(joint.join, zip(texts, other, strict=True))
+        fields[place] = texts
+    return fields
 
 
-def _merged(lines: Iterable[str], raw: Sequence[str], gaps: Sequence[int]) -> list[str]:
+def _merged(pieces: Sequence[str], raw: Sequence[str], gaps: Sequence[int]) -> list[str]:
     """Put the raw lines where they were, each behind so many of the others."""
     merged: list[str] = []
-    rest = iter(lines)
+    at = 0
     for gap, text in zip(gaps, raw, strict=True):
-        merged += islice(rest, gap)
+        merged += pieces[at : at + PIECES * gap]
         merged.append(f"{text}\n")
-    return [*merged, *rest]
+        at += PIECES * gap
+    return [*merged, *pieces[at:]]

@@ -8,7 +8,7 @@ frames stand follows from their times; what stands out of order is told extra.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, islice, pairwise
+from itertools import accumulate, chain, islice, pairwise, repeat
 from itertools import count as counting
 from math import gcd
 from statistics import median_low
@@ -20,7 +20,6 @@ from cloud_sync.columns.bits import (
     BitWriter,
     packed,
     unzigzag,
-    unzigzags,
     zigzag,
     zigzags,
 )
@@ -50,6 +49,15 @@ class Frame(NamedTuple):
     time_ns: int
 
 
+class Order(NamedTuple):
+    """How the lines of a batch stand."""
+
+    places: list[int]
+    """Of which series each is."""
+    ends: list[str]
+    """A space, its time, and a newline."""
+
+
 class Disorder(ValueError):
     """These lines stand too much out of the order of their times to be worth it."""
 
@@ -69,23 +77,31 @@ def write_frames(writer: BitWriter, frames: Sequence[Frame]) -> None:
     writer.numbers(ranks)
 
 
-def read_frames(reader: BitReader, line_bytes: Sequence[int], count: int) -> list[Frame]:
-    """Return frames as they were written, in order, of `count` lines in all, at least one.
+def read_frames(reader: BitReader, bytes_before: Sequence[int], count: int) -> Order:
+    """Return the order of `count` lines, at least one, as they were written in frames.
 
-    `line_bytes`: how long a line of each series is, at least.
+    `bytes_before`: how long lines of the series before each one are together, at least.
     """
-    kinds = _read_kinds(reader, len(line_bytes), count)
+    kinds = _read_kinds(reader, len(bytes_before) - 1, count)
     counts = _read_chain(reader, 1, len(kinds))
-    before = list(accumulate(line_bytes, initial=0))
-    lines = sum(n * (kind.end - kind.first) for n, kind in zip(counts, kinds, strict=True))
-    size = sum(n * (before[k.end] - before[k.first]) for n, k in zip(counts, kinds, strict=True))
+    lines = size = 0
+    for kind, frames in zip(kinds, counts, strict=True):
+        lines += frames * (kind.stop - kind.start)
+        size += frames * (bytes_before[kind.stop] - bytes_before[kind.start])
     if min(counts) < 1 or lines != count or size > MAX_PAYLOAD_BYTES:
         raise BadPayload(f"columns: {lines} lines of {size} bytes in the place of {count}")
     units = _read_chain(reader, 0, len(kinds))
     if not 0 <= min(units) <= max(units) < len(UNITS):
         raise BadPayload("columns: an unknown unit of time")
     times = _read_times(reader, counts, units)
-    return _in_order(reader, kinds, times)
+    order = _read_order(reader, times)
+    kind_of = list(chain.from_iterable(map(repeat, kinds, counts)))
+    frames = [kind_of[at] for at in order]
+    places = list(chain.from_iterable(frames))
+    texts = [f" {times[at]}\n" for at in order]
+    if len(frames) < len(places):
+        texts = list(chain.from_iterable(map(repeat, texts, map(len, frames))))
+    return Order(places, texts)
 
 
 def _write_kinds(writer: BitWriter, kinds: Sequence[Kind]) -> None:
@@ -95,18 +111,19 @@ def _write_kinds(writer: BitWriter, kinds: Sequence[Kind]) -> None:
     _write_chain(writer, 1, [kind.end - kind.first for kind in kinds])
 
 
-def _read_kinds(reader: BitReader, series: int, most: int) -> list[Kind]:
+def _read_kinds(reader: BitReader, series: int, most: int) -> list[range]:
+    """Return the places of the series of each kind."""
     count = reader.gamma() + 1
     if count > most:
         raise BadPayload("columns: more kinds of frames than lines")
-    steps = reader.numbers(count)
+    steps = reader.signed(count)
     kinds, end = [], 0
     for step, length in zip(steps, _read_chain(reader, 1, count), strict=True):
-        first = end + unzigzag(step)
+        first = end + step
         end = first + length
         if not 0 <= first < end <= series:
             raise BadPayload("columns: a series that is not in the table")
-        kinds.append(Kind(first, end))
+        kinds.append(range(first, end))
     return kinds
 
 
@@ -115,7 +132,7 @@ def _write_chain(writer: BitWriter, before: int, numbers: Sequence[int]) -> None
 
 
 def _read_chain(reader: BitReader, before: int, count: int) -> list[int]:
-    return list(accumulate(unzigzags(reader.numbers(count)), initial=before))[1:]
+    return list(accumulate(reader.signed(count), initial=before))[1:]
 
 
 def _unit(times: Sequence[int]) -> int:
@@ -193,36 +210,37 @@ def _write_in_units(
 
 def _read_in_units(reader: BitReader, before_ns: int, units: Sequence[int]) -> list[int]:
     numbers = []
-    for step, code in zip(unzigzags(reader.numbers(len(units))), units, strict=True):
+    for step, code in zip(reader.signed(len(units)), units, strict=True):
         numbers.append(before_ns // UNITS[code] + step)
         before_ns = numbers[-1] * UNITS[code]
     return numbers
 
 
-def _read_times(reader: BitReader, counts: Sequence[int], units: Sequence[int]) -> list[list[int]]:
+def _read_times(reader: BitReader, counts: Sequence[int], units: Sequence[int]) -> list[int]:
+    """Return the times of all frames in nanoseconds, kind by kind."""
     second_ns = unzigzag(reader.bits(SECOND_BITS)) * UNITS[0]
     is_grid = {code: reader.bits(1) for code in _with_periods(counts, units)}
     starts = _read_in_units(reader, second_ns, units)
     more = [code for count, code in zip(counts, units, strict=True) if count > 1]
     periods = iter(_read_in_units(reader, 0, more))
-    misses = {}
-    for code, on_grid in is_grid.items():
-        tokens = [
-            n - 1 + on_grid for n, of in zip(counts, units, strict=True) if of == code and n > 1
-        ]
-        misses[code] = iter(unzigzags(reader.numbers(sum(tokens))))
-    times = []
+    tokens = dict.fromkeys(is_grid, 0)
+    for count, code in zip(counts, units, strict=True):
+        if count > 1:
+            tokens[code] += count - 1 + is_grid[code]
+    misses = {code: iter(reader.signed(total)) for code, total in tokens.items()}
+    times: list[int] = []
     for start, count, code in zip(starts, counts, units, strict=True):
+        unit = UNITS[code]
         if count == 1:
-            whole = [start]
+            times.append(start * unit)
         elif is_grid[code]:
-            grid = islice(counting(start, next(periods)), count)
-            whole = [time + miss for time, miss in zip(grid, misses[code], strict=False)]
+            grid = counting(start * unit, next(periods) * unit)
+            some = islice(misses[code], count)
+            times += [time + miss * unit for miss, time in zip(some, grid, strict=False)]
         else:
             period = next(periods)
-            steps = [period + miss for miss in islice(misses[code], count - 1)]
-            whole = list(accumulate(steps, initial=start))
-        times.append([time * UNITS[code] for time in whole])
+            steps = [(period + miss) * unit for miss in islice(misses[code], count - 1)]
+            times += accumulate(steps, initial=start * unit)
     return times
 
 
@@ -244,16 +262,14 @@ def _ranks(frames: Sequence[Frame], kinds: Sequence[Kind]) -> list[int]:
     return ranks
 
 
-def _in_order(reader: BitReader, kinds: Sequence[Kind], times: Sequence[list[int]]) -> list[Frame]:
-    # Time and kind in one number: much faster to sort than a pair.
-    count = len(kinds)
-    pending = sorted(time * count + place for place, some in enumerate(times) for time in some)
-    if not -MAX_TIME_NS <= pending[0] // count <= pending[-1] // count <= MAX_TIME_NS:
+def _read_order(reader: BitReader, times: Sequence[int]) -> list[int]:
+    """Return where in `times` the frames stand, from the first to the last."""
+    # The times are given kind by kind, and those that are equal stay as they are.
+    pending = sorted(range(len(times)), key=times.__getitem__)
+    if not -MAX_TIME_NS <= times[pending[0]] <= times[pending[-1]] <= MAX_TIME_NS:
         raise BadPayload("columns: a time beyond all bounds")
     ranks = reader.numbers(len(pending))
-    if any(ranks):
-        pending = _reordered(pending, ranks)
-    return [Frame(kinds[key % count], key // count) for key in pending]
+    return _reordered(pending, ranks) if any(ranks) else pending
 
 
 def _reordered(pending: list[int], ranks: Sequence[int]) -> list[int]:

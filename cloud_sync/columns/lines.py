@@ -4,12 +4,12 @@ A line fits if it is a head, numbers with names, and a time, so written that the
 made of them again. Others (a number such as 1e+22, an integer with its "i") are not taken.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cloud_sync.columns.frames import MAX_TIME_NS
-from cloud_sync.columns.series import Series, shape
+from cloud_sync.columns.series import Series
 from cloud_sync.columns.values import Decimal, decimals
 
 RARE: Final = ("alert,", "loss,")
@@ -73,13 +73,18 @@ def _strand(
         return None
     texts = [cells[at::width] for at in range(1, width, 2)]
     names = tuple(cells[:width:2])
-    if list(map(shape(names).__mod__, zip(*texts, strict=True))) != written:
+    if list(map(_shape(names).__mod__, zip(*texts, strict=True))) != written:
         return None
     columns = [_numbers(column) for column in texts]
     times = _times([part[2] for part in parts])
     if times is None or not all(columns):
         return None
     return Strand(Series(head, names), list(rows), columns, times)
+
+
+def _shape(names: Iterable[str]) -> str:
+    """Return how to write fields, given the texts of their numbers."""
+    return ",".join([f"{name}=%s" for name in (name.replace("%", "%%") for name in names)])
 
 
 def _numbers(texts: Sequence[str]) -> list[Decimal]:

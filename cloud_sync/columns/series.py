@@ -78,9 +78,10 @@ class SeriesTable:
             if is_new and self._bytes + len(line) <= MAX_TABLE_BYTES:
                 self._places[one] = len(self.series)
                 self.series.append(one)
-                self.templates.append(_template(one))
+                self.heads.append(f"{one.head} {one.names[0]}=")
+                self.joints.append(tuple([f",{name}=" for name in one.names[1:]]))
                 self.tags.append(one.head.partition(",")[2])
-                self.line_bytes.append(len(line) + 2 * len(one.names) + 2)
+                self.bytes_before.append(self.bytes_before[-1] + len(line) + 2 * len(one.names) + 2)
                 self._bytes += len(line)
                 self._id = zlib.crc32(line.encode("latin-1"), self._id)
 
@@ -93,24 +94,17 @@ class SeriesTable:
 
     def _begin(self) -> None:
         self.series: list[Series] = []
-        self.templates: list[str] = []
-        """How to make a line of the texts of its numbers and its time."""
+        self.heads: list[str] = []
+        """What stands before the first number of a line."""
+        self.joints: list[tuple[str, ...]] = []
+        """What stands between its numbers."""
         self.tags: list[str] = []
         """Lines of one sensor have the same."""
-        self.line_bytes: list[int] = []
-        """How long a line is at least."""
+        self.bytes_before: list[int] = [0]
+        """How long a line of each series before this one is at least, together."""
         self._places: dict[Series, int] = {}
         self._bytes = 0
         self._id = zlib.crc32(b"")
-
-
-def shape(names: Iterable[str]) -> str:
-    """Return how to write fields, given the texts of their numbers."""
-    return ",".join([f"{name}=%s" for name in (name.replace("%", "%%") for name in names)])
-
-
-def _template(series: Series) -> str:
-    return f"{series.head.replace('%', '%%')} {shape(series.names)} %s\n"
 
 
 def _parsed(line: str) -> Series:

@@ -7,11 +7,11 @@ there on each number is told by its difference from what was to be expected.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, pairwise, repeat
 from typing import Final, NamedTuple, TypeAlias
 
 from cloud_sync.batch import BadPayload
-from cloud_sync.columns.bits import BitReader, BitWriter, packed, unzigzags, zigzags
+from cloud_sync.columns.bits import BitReader, BitWriter, packed, zigzags
 
 MAX_SCALE: Final = 9
 LIMIT: Final = 10**19
@@ -132,8 +132,11 @@ def write_columns(writer: BitWriter, groups: Sequence[Sequence[Column]]) -> None
             _write_steps(writer, longer)
 
 
-def read_columns(reader: BitReader, groups: Sequence[Sequence[int]]) -> list[list[list[str]]]:
-    """Return columns as they were written; `groups` are their lengths, at least 1 each."""
+def read_columns(reader: BitReader, groups: Sequence[Sequence[int]]) -> list[list[str]]:
+    """Return the numbers of each group, column after column, as they were written.
+
+    `groups` are the lengths of the columns, at least 1 each.
+    """
     most = reader.numbers(len(groups))
     if max(most) > MAX_SCALE:
         raise BadPayload("columns: an unknown scale")
@@ -187,8 +190,11 @@ def _write_firsts(writer: BitWriter, group: Sequence[tuple[int, Sequence[int]]])
 
 
 def _read_firsts(reader: BitReader, scales: Sequence[int]) -> list[int]:
+    steps = reader.signed(len(scales))
+    if min(scales) == max(scales):
+        return list(accumulate(steps))
     firsts, first, scale = [], 0, 0
-    for step, next_scale in zip(unzigzags(reader.numbers(len(scales))), scales, strict=True):
+    for step, next_scale in zip(steps, scales, strict=True):
         first, scale = _rescaled(first, scale, next_scale) + step, next_scale
         firsts.append(first)
     return firsts
@@ -225,29 +231,36 @@ def _least(sizes: Sequence[int]) -> int:
     return sizes.index(min(sizes))
 
 
-def _read_group(reader: BitReader, lengths: Sequence[int], most: int) -> list[list[str]]:
+def _read_group(reader: BitReader, lengths: Sequence[int], most: int) -> list[str]:
     scales = _read_scales(reader, most, len(lengths))
-    firsts = _read_firsts(reader, scales)
-    steps = _read_steps(reader, [length - 1 for length in lengths])
-    columns = (back(first, some) for first, (back, some) in zip(firsts, steps, strict=True))
-    return [_written(column, scale) for column, scale in zip(columns, scales, strict=True)]
+    numbers = _read_numbers(reader, lengths, _read_firsts(reader, scales))
+    if not -LIMIT < min(numbers) <= max(numbers) < LIMIT:
+        raise BadPayload("columns: a number of more digits than any")
+    if min(scales) == max(scales):
+        return list(map(_texts[scales[0]].__getitem__, numbers))
+    scale_of = chain.from_iterable(map(repeat, scales, lengths))
+    return [_texts[scale][number] for scale, number in zip(scale_of, numbers, strict=True)]
 
 
-def _read_steps(
-    reader: BitReader, counts: Sequence[int]
-) -> list[tuple[Callable[[int, Sequence[int]], list[int]], list[int]]]:
-    total = sum(counts)
+def _read_numbers(reader: BitReader, lengths: Sequence[int], firsts: list[int]) -> list[int]:
+    """Return scaled numbers, given the first one of each column."""
+    total = sum(lengths) - len(lengths)
     if total == 0:
-        return [(_by_previous, [])] * len(counts)
+        return firsts
+    numbers: list[int] = []
     if reader.bits(1):
-        return [
-            (_predictor(reader), unzigzags(reader.numbers(count))) if count else (_by_previous, [])
-            for count in counts
-        ]
-    back = _predictor(reader)
-    steps = unzigzags(reader.numbers(total))
-    ends = list(accumulate(counts, initial=0))
-    return [(back, steps[a:b]) for a, b in pairwise(ends)]
+        for first, length in zip(firsts, lengths, strict=True):
+            if length > 1:
+                numbers += _predictor(reader)(first, reader.signed(length - 1))
+            else:
+                numbers.append(first)
+        return numbers
+    back, steps = _predictor(reader), reader.signed(total)
+    at = 0
+    for first, length in zip(firsts, lengths, strict=True):
+        numbers += back(first, steps[at : at + length - 1])
+        at += length - 1
+    return numbers
 
 
 def _predictor(reader: BitReader) -> Callable[[int, Sequence[int]], list[int]]:
@@ -255,9 +268,3 @@ def _predictor(reader: BitReader) -> Callable[[int, Sequence[int]], list[int]]:
     if number >= len(_BACK):
         raise BadPayload("columns: an unknown predictor")
     return _BACK[number]
-
-
-def _written(numbers: list[int], scale: int) -> list[str]:
-    if not -LIMIT < min(numbers) <= max(numbers) < LIMIT:
-        raise BadPayload("columns: a number of more digits than any")
-    return list(map(_texts[scale].__getitem__, numbers))

@@ -455,7 +455,7 @@ def _nats_node(program: str, folder: Path, number: int, routes: list[int]) -> Na
         http: 127.0.0.1:{health_port}
         jetstream {{ store_dir: "{folder}/jetstream", sync_interval: always }}
         cluster {{ name: satomori, listen: 127.0.0.1:{routes[number]}, routes: {others} }}
-        mqtt {{ listen: 127.0.0.1:{mqtt_port}, ack_wait: "5m", max_ack_pending: 2000 }}
+        mqtt {{ listen: 127.0.0.1:{mqtt_port}, ack_wait: "5m", max_ack_pending: 1000 }}
         """,
         encoding="utf-8",
     )
