@@ -38,10 +38,10 @@ SAMPLE: Final = 128
 """k is chosen by about so many numbers of a long list."""
 
 MAX_LANE_K: Final = 5
-"""Up to here a number whose upper part is less than LONG fits into a byte."""
+"""With k up to this, a number whose upper part is less than LONG fits into a byte."""
 
 MANY: Final = 16
-"""So many numbers are decoded faster side by side than one after the other."""
+"""So many numbers are read faster side by side than one by one."""
 
 _TABLE_BITS = 10
 _BIT_VALUES = bytes.maketrans(b"01", b"\0\1")
@@ -276,17 +276,21 @@ class BitReader:
         low_bits = lows[: count * k]
         if k <= MAX_LANE_K and highest < LONG and count >= MANY:
             return _side_by_side(highs, low_bits, k)
-        places = range(0, len(low_bits), k)
-        if k > _TABLE_BITS:
-            return [h << k | int(low_bits[p : p + k], 2) for h, p in zip(highs, places, strict=True)]
-        return [h << k | _number[low_bits[p : p + k]] for h, p in zip(highs, places, strict=True)]
+        return _one_by_one(highs, low_bits, k)
+
+
+def _one_by_one(highs: Sequence[int], low_bits: str, k: int) -> list[int]:
+    """Return numbers of which `low_bits` has the lowest k bits, at least one."""
+    places = range(0, len(low_bits), k)
+    if k > _TABLE_BITS:
+        return [h << k | int(low_bits[p : p + k], 2) for h, p in zip(highs, places, strict=True)]
+    return [h << k | _number[low_bits[p : p + k]] for h, p in zip(highs, places, strict=True)]
 
 
 def _side_by_side(highs: Sequence[int], low_bits: str, k: int) -> list[int]:
-    """Return numbers of which `low_bits` has the lowest k bits: all at once.
+    """Return the same, all at once: each has a byte of its own in one large number.
 
-    Each number has a byte of its own in one large one, which takes up a bit of all of them at a
-    time.
+    That takes up the highest of the low bits of all of them, then the next ones, and so on.
     """
     bits = low_bits.encode().translate(_BIT_VALUES)
     lanes = int.from_bytes(bytes(highs), "big")

@@ -146,8 +146,9 @@ def _read_fields(
             start, ends[name] = ends[name], ends[name] + lines[place]
             some.append(columns[name][start : ends[name]])
         texts = iter(some[0])
-        for joint, other in zip(table.joints[place], some[1:], strict=True):
-            texts = map(joint.join, zip(texts, other, strict=True))
+        if len(some) > 1:
+            for joint, other in zip(table.joints[place], some[1:], strict=True):
+                texts = map(joint.join, zip(texts, other, strict=True))
         fields[place] = texts
     return fields
 

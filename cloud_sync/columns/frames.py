@@ -8,7 +8,7 @@ frames stand follows from their times; what stands out of order is told extra.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, islice, pairwise, repeat
+from itertools import accumulate, chain, islice, pairwise
 from itertools import count as counting
 from math import gcd
 from statistics import median_low
@@ -94,14 +94,17 @@ def read_frames(reader: BitReader, bytes_before: Sequence[int], count: int) -> O
     if not 0 <= min(units) <= max(units) < len(UNITS):
         raise BadPayload("columns: an unknown unit of time")
     times = _read_times(reader, counts, units)
+    kind_of = [kind for kind, n in zip(kinds, counts, strict=True) for _ in range(n)]
     order = _read_order(reader, times)
-    kind_of = list(chain.from_iterable(map(repeat, kinds, counts)))
-    frames = [kind_of[at] for at in order]
-    places = list(chain.from_iterable(frames))
-    texts = [f" {times[at]}\n" for at in order]
-    if len(frames) < len(places):
-        texts = list(chain.from_iterable(map(repeat, texts, map(len, frames))))
-    return Order(places, texts)
+    return _lines([kind_of[at] for at in order], [f" {times[at]}\n" for at in order])
+
+
+def _lines(kinds: Sequence[range], ends: list[str]) -> Order:
+    """Return the lines of frames."""
+    places = list(chain.from_iterable(kinds))
+    if len(places) > len(kinds):
+        ends = [end for kind, end in zip(kinds, ends, strict=True) for _ in kind]
+    return Order(places, ends)
 
 
 def _write_kinds(writer: BitWriter, kinds: Sequence[Kind]) -> None:

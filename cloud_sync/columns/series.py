@@ -9,7 +9,8 @@ retained, before the first batch that needs it. A batch names the table by the C
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload
@@ -79,7 +80,7 @@ class SeriesTable:
                 self._places[one] = len(self.series)
                 self.series.append(one)
                 self.heads.append(f"{one.head} {one.names[0]}=")
-                self.joints.append(tuple([f",{name}=" for name in one.names[1:]]))
+                self.joints.append(_joints(one.names))
                 self.tags.append(one.head.partition(",")[2])
                 self.bytes_before.append(self.bytes_before[-1] + len(line) + 2 * len(one.names) + 2)
                 self._bytes += len(line)
@@ -105,6 +106,12 @@ class SeriesTable:
         self._places: dict[Series, int] = {}
         self._bytes = 0
         self._id = zlib.crc32(b"")
+
+
+@lru_cache(maxsize=1024)
+def _joints(names: Sequence[str]) -> tuple[str, ...]:
+    # Most sensors have the same fields, and there are many tables: one text for all of them.
+    return tuple([f",{name}=" for name in names[1:]])
 
 
 def _parsed(line: str) -> Series:
