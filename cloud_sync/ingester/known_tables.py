@@ -12,7 +12,7 @@ from functools import partial
 from cloud_sync.columns import SeriesTable
 
 MAX_SERIES = 200_000
-"""In all tables together, at about 600 bytes each. A gateway has a few for each sensor."""
+"""In all tables together, at about 740 bytes each. A gateway has a few for each sensor."""
 
 TABLES_EACH = 3
 """Of one gateway: the newest, and those before it that batches still under way may name."""
