@@ -18,10 +18,9 @@ import argparse
 import asyncio
 import json
 import shutil
-import sqlite3
 import statistics
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from _measure import (
 from cloud_sync.wire import parse_line
 from tests.fakes.bluez import FakeBluez
 from tests.fakes.dbus import private_bus
+from tests.fakes.journal import kept
 from tests.fakes.servers import MissingServer, Mosquitto, free_port, mosquitto
 from tests.fakes.site import until
 
@@ -62,7 +62,11 @@ name = "footprint"
 site = "village"
 
 [journal]
-path = "journal.sqlite"
+path = "journal"
+commit_every = "5 s"
+
+[clock]
+source = "system"
 
 [uplink]
 host = "127.0.0.1"
@@ -192,7 +196,7 @@ async def run(
             gateway.start()
             advertising = asyncio.create_task(advertise(bluez))
             try:
-                journal = folder / "journal.sqlite"
+                journal = folder / "journal"
                 await until(lambda: all_heard(journal), what="every sensor is heard")
                 pids = [gateway.pid, *([other.pid] if other else [])]
                 ours, *theirs = await costs(pids, seconds)
@@ -248,12 +252,7 @@ def said(name: str, packet: int) -> bytes:
 
 def all_heard(journal: Path) -> bool:
     """Whether the daemon has heard every sensor."""
-    try:
-        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
-            lines = b"".join(body for (body,) in db.execute("SELECT lines FROM entry"))
-    except sqlite3.OperationalError:
-        return False
-    return len({parse_line(line).tags["sensor"] for line in lines.splitlines()}) == SENSORS
+    return len({parse_line(line).tags["sensor"] for line in kept(journal)}) == SENSORS
 
 
 def read(url: str) -> bytes:

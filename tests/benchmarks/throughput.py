@@ -77,13 +77,18 @@ name = "throughput"
 site = "village"
 
 [journal]
-path = "journal.sqlite"
+path = "journal"
+commit_every = "1 s"
+
+[clock]
+source = "system"
 
 [uplink]
 host = "127.0.0.1"
 port = {broker_port}
 tls = false
 send_every = "1 s"
+max_mb_per_day = 1000
 
 [page]
 port = {page_port}
