@@ -5,13 +5,15 @@ What is wrong is noted and what is right goes on, so that one bad option hides n
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from gateway_config.duration import duration_between
 from gateway_config.kinds import UnknownKind, find, kinds
 from gateway_config.mistakes import (
     Mistake,
@@ -39,6 +41,10 @@ STAND_INS: Table = {
     "interior": ["unnamed"],
 }
 """What an option without a default is taken to be while it is wrong, until all is reported."""
+
+
+Duration = Annotated[timedelta, duration_between("0 s", "400 d")]
+"""How a device or a condition has a duration among its settings: it says the limits itself."""
 
 
 class TableReader:
@@ -139,7 +145,7 @@ class TableReader:
 
     def _value(self, of_type: Any, path: str, value: object) -> object:
         try:
-            return _adapter(of_type).validate_python(value)
+            return _adapter(Duration if of_type is timedelta else of_type).validate_python(value)
         except ValidationError as error:
             for mistake in from_pydantic(path, error):
                 self.note(mistake)

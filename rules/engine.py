@@ -10,14 +10,14 @@ due. Memory is bounded by the rules and the sensors they watch.
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeAlias
 
 from drivers.reading import Quantity, Reading
 from rules.activity import is_activity
 from rules.alert import AlertEvent, Severity
-from rules.condition import Condition
+from rules.condition import Condition, Judge, Memory, Remembering
 from rules.hours import Hours
 from rules.lifecycle import BEGINNING, Alert, Phase, Verdict
 from rules.presence import Presence, PresenceSensors, PresenceState
@@ -86,7 +86,18 @@ class Rule:
 class Watch:
     """One alert of one rule: what the engine knows about it."""
 
-    __slots__ = ("alert", "breached", "first_breach", "place", "rule", "sensor", "timer", "value")
+    __slots__ = (
+        "alert",
+        "breached",
+        "first_breach",
+        "judge",
+        "memory",
+        "place",
+        "rule",
+        "sensor",
+        "timer",
+        "value",
+    )
 
     def __init__(self, rule: Rule, sensor: str) -> None:
         self.rule = rule
@@ -102,6 +113,17 @@ class Watch:
         self.value: float | None = None
         self.timer: datetime | None = None
         """When it will be looked at again. One that comes too early is harmless."""
+        self.remember(None)
+
+    def remember(self, dumped: Any) -> None:
+        """Begin with nothing known of the past, or with what was dumped."""
+        condition = self.rule.condition
+        self.memory: Memory | None = None
+        self.judge: Judge
+        if isinstance(condition, Remembering):
+            self.judge = self.memory = condition.remember(dumped)
+        else:
+            self.judge = condition
 
 
 class Engine:
@@ -151,6 +173,7 @@ class Engine:
                 self.late += 1
                 return []
             at = self._now
+            reading = replace(reading, at=at)
         events = self.advance(at)
         if reading.sensor not in self._followed:
             return events
@@ -160,7 +183,7 @@ class Engine:
         if reading.sensor in self._telling and is_activity(reading, previous):
             events += self._present(self._presence.spoken(reading.sensor, self._sensors, at))
         for watch in self._by_reading.get(key, ()):
-            verdict = watch.rule.condition.judge(reading, previous)
+            verdict = watch.judge.judge(reading, previous)
             if verdict is not Verdict.UNDECIDED:
                 watch.sensor, watch.value = reading.sensor, reading.value
                 events += self._judge(watch, verdict, at)
@@ -189,6 +212,8 @@ class Engine:
         self._timers.clear()
         for watch in self._watches:
             watch.alert = watch.alert.shifted(by)
+            if watch.memory is not None:
+                watch.memory.shift(by)
             if watch.first_breach != BEGINNING:
                 watch.first_breach += by
             watch.timer = None

@@ -27,17 +27,20 @@ def dump_alert(watch: "Watch") -> list[Any]:
         watch.first_breach.isoformat(),
         watch.sensor,
         watch.value,
+        *([] if watch.memory is None else [watch.memory.dump()]),
     ]
 
 
 def load_alert(watch: "Watch", dumped: list[Any]) -> None:
     """Put back what `dump_alert` returned."""
-    phase, since, breached, first_breach, sensor, value = dumped
+    phase, since, breached, first_breach, sensor, value, *memory = dumped
     watch.alert = Alert(Phase(phase), load_time(since))
     watch.breached = bool(breached)
     watch.first_breach = load_time(first_breach)
     watch.sensor = str(sensor)
     watch.value = None if value is None else float(value)
+    if memory:
+        watch.remember(memory[0])
 
 
 def dump_presence(state: PresenceState) -> list[Any]:

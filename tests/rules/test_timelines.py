@@ -10,6 +10,7 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
 from pathlib import Path
+from typing import get_type_hints
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -52,7 +53,14 @@ def moment(text):
 
 def condition_of(kind, table):
     cls = find(rules.conditions, kind)
-    return cls(**{field.name: table[field.name] for field in fields(cls) if field.name in table})
+    types = get_type_hints(cls)
+    return cls(
+        **{
+            name: parse_duration(value) if types[name] is timedelta else value
+            for name, value in table.items()
+            if name in {field.name for field in fields(cls)}
+        }
+    )
 
 
 def rule_of(kind, table):
