@@ -1,0 +1,179 @@
+"""The days of one home as they were lived: how long it had been still by which time of day.
+
+A day is 144 spaces of ten minutes, one byte each: the longest that the home had been still by then
+with somebody in it, in steps of five minutes, or UNKNOWN: nobody at home, nobody listening, or a
+silence so long that it was more likely a dead radio. What is unknown teaches nothing.
+"""
+
+from datetime import datetime, time, timedelta, tzinfo
+from typing import Any
+
+SPACES_PER_DAY = 144
+SPACE_MINUTES = 10
+STEP_MINUTES = 5
+UNKNOWN = 255
+KEPT_DAYS = 28
+
+SHORT = timedelta(minutes=30)
+"""Every home is as still as that, all day long: it is not written down."""
+
+NEVER_USUAL = timedelta(hours=16)
+LONGEST_OUTING = timedelta(hours=24)
+"""Who stays away longer has travelled."""
+
+KNOWN_SPACES = 36
+"""A day counts if for six hours somebody was known to be at home."""
+
+
+class Days:
+    """Takes in signs of life, in order, and keeps the last 28 days that count."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self.zone = zone
+        self.closed: list[bytes] = []
+        """Oldest first. Today is not among them."""
+        self.outings: list[int] = []
+        """The longest of each of these days, in steps."""
+        self.count = 0
+        """How many days ever counted: while it stays the same, nothing new was learned."""
+        self._number: int | None = None
+        """Of today, in the calendar."""
+        self._today = bytearray()
+        self._outing = 0
+        self._since: datetime | None = None
+        """The last sign of life."""
+        self._settled: datetime | None = None
+        """All before this is written; from here to `_since` there was life."""
+        self._midnight: datetime | None = None
+        self._out = False
+        self._ignored = False
+
+    def moved(self, at: datetime) -> None:
+        """Somebody is at home, and not still. A time before the last one changes nothing."""
+        since, midnight = self._since, self._midnight
+        if since is None or midnight is None:
+            self._begin(at)
+        elif at - since >= SHORT or at >= midnight or self._out or self._ignored:
+            if at >= since:
+                self._settle(since, at)
+                self._begin(at)
+        elif at > since:
+            self._since = at
+
+    def left(self, at: datetime) -> None:
+        """The home is empty from now on, until somebody moves."""
+        self.moved(at)
+        self._out = True
+
+    def ignore(self) -> None:
+        """What goes on now, until somebody moves, is not usual: an illness, a fall."""
+        self._ignored = True
+
+    def unheard(self, begin: datetime, end: datetime) -> None:
+        """Nobody listened from `begin` to `end`; both are in the past or now."""
+        if self._since is not None and end > self._since:
+            out, ignored, begin = self._out, self._ignored, max(begin, self._since)
+            self._settle(self._since, begin, returned=False)
+            self._begin(end, alive=False)
+            self._out, self._ignored = out, ignored
+
+    def shift(self, by: timedelta) -> None:
+        """The clock was wrong by `by`. Days that are written stay as they are."""
+        if self._since is not None and self._settled is not None:
+            self._since += by
+            self._settled += by
+            self._midnight = self._midnight_after(self._since)
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain data for JSON, from which `load` makes the same again."""
+        return {
+            "closed": [day.hex() for day in self.closed],
+            "outings": list(self.outings),
+            "count": self.count,
+            "number": self._number,
+            "today": self._today.hex(),
+            "outing": self._outing,
+            "since": None if self._since is None else self._since.isoformat(),
+            "settled": None if self._settled is None else self._settled.isoformat(),
+            "out": self._out,
+            "ignored": self._ignored,
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Become what was dumped. Raises KeyError, TypeError or ValueError if it was not."""
+        self.closed = [_day(text) for text in dumped["closed"]][-KEPT_DAYS:]
+        self.outings = [int(steps) for steps in dumped["outings"]][-KEPT_DAYS:]
+        if len(self.outings) != len(self.closed):
+            raise ValueError(f"{len(self.closed)} days with {len(self.outings)} outings")
+        self.count = int(dumped["count"])
+        self._number = None if dumped["number"] is None else int(dumped["number"])
+        self._today = bytearray() if self._number is None else bytearray(_day(dumped["today"]))
+        self._outing = int(dumped["outing"])
+        self._since, self._settled = (
+            None if dumped[name] is None else datetime.fromisoformat(dumped[name])
+            for name in ("since", "settled")
+        )
+        self._midnight = None if self._since is None else self._midnight_after(self._since)
+        self._out, self._ignored = bool(dumped["out"]), bool(dumped["ignored"])
+
+    def _begin(self, at: datetime, *, alive: bool = True) -> None:
+        self._since = self._settled = at
+        self._midnight = self._midnight_after(at)
+        self._out = self._ignored = False
+        if alive:
+            self._write(at, at, still=False)
+
+    def _settle(self, since: datetime, at: datetime, *, returned: bool = True) -> None:
+        """Write what was between `_settled` and `at`: life until `since`, then none."""
+        length = at - since
+        self._write(self._settled or since, since, still=False)
+        if self._out and returned and length <= LONGEST_OUTING:
+            self._outing = max(self._outing, _steps(length))
+        if not self._out and not self._ignored and length < NEVER_USUAL:
+            self._write(since, at, still=True)
+
+    def _write(self, begin: datetime, end: datetime, *, still: bool) -> None:
+        """Write each space that this touches: of what a space saw, the stillest is kept."""
+        first, last = self._minute(begin), self._minute(end)
+        length = end - begin
+        for number in range(first // SPACE_MINUTES, last // SPACE_MINUTES + 1):
+            day, space = divmod(number, SPACES_PER_DAY)
+            if self._number is None or day > self._number:
+                self._turn(day)
+            # Where clocks are put back over midnight, yesterday comes again: it is written.
+            if day != self._number:
+                continue
+            by_then = timedelta(minutes=min(last, (number + 1) * SPACE_MINUTES) - first)
+            by_then = min(by_then, length)
+            steps = _steps(by_then) if still and by_then >= SHORT else 0
+            before = self._today[space]
+            self._today[space] = steps if before == UNKNOWN else max(before, steps)
+
+    def _turn(self, day: int) -> None:
+        """Begin another day; today is over, and counts if enough of it is known."""
+        known = sum(steps != UNKNOWN for steps in self._today)
+        if known >= KNOWN_SPACES:
+            self.closed = [*self.closed, bytes(self._today)][-KEPT_DAYS:]
+            self.outings = [*self.outings, self._outing][-KEPT_DAYS:]
+            self.count += 1
+            self._outing = 0
+        self._number, self._today = day, bytearray([UNKNOWN]) * SPACES_PER_DAY
+
+    def _minute(self, at: datetime) -> int:
+        local = at.astimezone(self.zone)
+        return (local.toordinal() * 24 + local.hour) * 60 + local.minute
+
+    def _midnight_after(self, at: datetime) -> datetime:
+        tomorrow = at.astimezone(self.zone).date() + timedelta(days=1)
+        return datetime.combine(tomorrow, time.min, self.zone).astimezone(at.tzinfo)
+
+
+def _steps(length: timedelta) -> int:
+    return min(UNKNOWN - 1, -(-length // timedelta(minutes=STEP_MINUTES)))
+
+
+def _day(text: str) -> bytes:
+    day = bytes.fromhex(text)
+    if len(day) != SPACES_PER_DAY:
+        raise ValueError(f"a day has {SPACES_PER_DAY} spaces, not {len(day)}")
+    return day
