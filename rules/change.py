@@ -5,12 +5,13 @@ however often a sensor speaks. A fall is the rise of the negative value.
 """
 
 from collections import deque
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from drivers.reading import Reading
 from rules.lifecycle import Verdict
-from rules.snapshot import load_time
+from rules.snapshot import dump_time, load_time, load_time_if_any
 
 SLOTS: Final = 60
 
@@ -35,8 +36,7 @@ class Change:
         if dumped is not None:
             low, since, last = dumped
             self._low.extend((load_time(at), float(value)) for at, value in low)
-            self._since = None if since is None else load_time(since)
-            self._last = None if last is None else load_time(last)
+            self._since, self._last = load_time_if_any(since), load_time_if_any(last)
 
     def judge(self, reading: Reading, previous: float | None) -> Verdict:  # noqa: ARG002
         """Compare with the lowest value of the last while.
@@ -76,15 +76,36 @@ class Change:
 
     def dump(self) -> Any:
         """Return it as plain data."""
-        times = (None if at is None else at.isoformat() for at in (self._since, self._last))
-        return [[[at.isoformat(), value] for at, value in self._low], *times]
+        low = [[at.isoformat(), value] for at, value in self._low]
+        return [low, dump_time(self._since), dump_time(self._last)]
 
 
-def check_settings(by: float, within: timedelta, margin: float) -> None:
-    """Raise ValueError for settings that judge nothing."""
-    if by <= 0:
-        raise ValueError(f"by {by} is not above 0")
-    if not timedelta(minutes=1) <= within <= timedelta(days=7):
-        raise ValueError(f"within {within} is not from 1 min to 7 d")
-    if not 0 <= margin < by:
-        raise ValueError(f"margin {margin} is not from 0 to less than by, {by}")
+@dataclass(frozen=True)
+class Changing:
+    """What `rising` and `falling` have in common: everything but the direction."""
+
+    watches: ClassVar[None] = None
+    together: ClassVar[bool] = False
+    from_silence: ClassVar[bool] = False
+    is_fall: ClassVar[bool]
+
+    by: float
+    """How far, in the unit of the watched quantity; above 0."""
+
+    within: timedelta
+    """In how short a time, 1 minute to 7 days; judged to a SLOTS-th of it."""
+
+    margin: float = 0.0
+    """How much less it must have moved before it counts as calm; 0 or more, less than `by`."""
+
+    def __post_init__(self) -> None:
+        if self.by <= 0:
+            raise ValueError(f"by {self.by} is not above 0")
+        if not timedelta(minutes=1) <= self.within <= timedelta(days=7):
+            raise ValueError(f"within {self.within} is not from 1 min to 7 d")
+        if not 0 <= self.margin < self.by:
+            raise ValueError(f"margin {self.margin} is not from 0 to less than by, {self.by}")
+
+    def remember(self, dumped: Any = None) -> Change:
+        """Return what one sensor's past is kept in; `dumped` is that of before."""
+        return Change(self.by, self.within, self.margin, is_fall=self.is_fall, dumped=dumped)

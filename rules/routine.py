@@ -24,6 +24,7 @@ from rules.routine_days import (
     STEP_MINUTES,
     UNKNOWN,
     Days,
+    space_of,
 )
 
 ENOUGH_DAYS = 7
@@ -137,13 +138,12 @@ class Routine:
         at = since + FLOOR
         while True:
             local = at.astimezone(self._zone)
-            minute = local.hour * 60 + local.minute
             end = at + timedelta(
-                minutes=SPACE_MINUTES - minute % SPACE_MINUTES,
+                minutes=SPACE_MINUTES - local.minute % SPACE_MINUTES,
                 seconds=-local.second,
                 microseconds=-local.microsecond,
             )
-            crossing = since + limits[minute // SPACE_MINUTES]
+            crossing = since + limits[space_of(local)]
             if crossing < end:
                 return max(crossing, at)
             at = end
@@ -163,8 +163,7 @@ class Routine:
         """Return why it is, or is not yet, too long at `at`."""
         usual = None
         if self.days >= ENOUGH_DAYS:
-            local = at.astimezone(self._zone)
-            usual = self._tables()[0][(local.hour * 60 + local.minute) // SPACE_MINUTES]
+            usual = self._tables()[0][space_of(at.astimezone(self._zone))]
         return Explanation(usual, at - since, self.limit(since), self.days)
 
     def dump(self) -> dict[str, Any]:

@@ -8,6 +8,8 @@ silence so long that it was more likely a dead radio. What is unknown teaches no
 from datetime import datetime, time, timedelta, tzinfo
 from typing import Any
 
+from rules.snapshot import dump_time, load_time_if_any
+
 SPACES_PER_DAY = 144
 SPACE_MINUTES = 10
 STEP_MINUTES = 5
@@ -93,8 +95,8 @@ class Days:
             "number": self._number,
             "today": self._today.hex(),
             "outing": self._outing,
-            "since": None if self._since is None else self._since.isoformat(),
-            "settled": None if self._settled is None else self._settled.isoformat(),
+            "since": dump_time(self._since),
+            "settled": dump_time(self._settled),
             "out": self._out,
             "ignored": self._ignored,
         }
@@ -110,8 +112,7 @@ class Days:
         self._today = bytearray() if self._number is None else bytearray(_day(dumped["today"]))
         self._outing = int(dumped["outing"])
         self._since, self._settled = (
-            None if dumped[name] is None else datetime.fromisoformat(dumped[name])
-            for name in ("since", "settled")
+            load_time_if_any(dumped[name]) for name in ("since", "settled")
         )
         self._midnight = None if self._since is None else self._midnight_after(self._since)
         self._out, self._ignored = bool(dumped["out"]), bool(dumped["ignored"])
@@ -166,6 +167,11 @@ class Days:
     def _midnight_after(self, at: datetime) -> datetime:
         tomorrow = at.astimezone(self.zone).date() + timedelta(days=1)
         return datetime.combine(tomorrow, time.min, self.zone).astimezone(at.tzinfo)
+
+
+def space_of(local: datetime) -> int:
+    """Return which space of the day this local time is in."""
+    return (local.hour * 60 + local.minute) // SPACE_MINUTES
 
 
 def _steps(length: timedelta) -> int:

@@ -18,6 +18,16 @@ def load_time(text: str) -> datetime:
     return at
 
 
+def load_time_if_any(text: str | None) -> datetime | None:
+    """Return the time, if there is one. Raises ValueError if it has no zone."""
+    return None if text is None else load_time(text)
+
+
+def dump_time(at: datetime | None) -> str | None:
+    """Return what `load_time_if_any` reads."""
+    return None if at is None else at.isoformat()
+
+
 def dump_alert(watch: "Watch") -> list[Any]:
     """Return what an engine knows about one alert."""
     return [
@@ -45,12 +55,10 @@ def load_alert(watch: "Watch", dumped: list[Any]) -> None:
 
 def dump_presence(state: PresenceState) -> list[Any]:
     """Return what an engine knows about the resident's presence."""
-    times = (None if at is None else at.isoformat() for at in (state.since, state.away_from))
-    return [state.presence.value, *times]
+    return [state.presence.value, dump_time(state.since), dump_time(state.away_from)]
 
 
 def load_presence(dumped: list[Any]) -> PresenceState:
     """Put back what `dump_presence` returned."""
-    presence, *times = dumped
-    since, away_from = (None if at is None else load_time(at) for at in times)
-    return PresenceState(Presence(presence), since, away_from)
+    presence, since, away_from = dumped
+    return PresenceState(Presence(presence), load_time_if_any(since), load_time_if_any(away_from))
