@@ -10,7 +10,6 @@ varint   how many bytes of raw lines, if there are columns too
 …        columns: bits, to the end
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +17,7 @@ from typing import Final
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload
 from cloud_sync.columns.bits import unzigzag, zigzag
+from cloud_sync.columns.deflate import deflated, inflated
 from cloud_sync.spans import MAX_NUMBER, Spans
 
 VERSION_1: Final = 0xC0
@@ -68,10 +68,9 @@ def is_columns(payload: bytes) -> bool:
 def seal(envelope: Envelope) -> bytes:
     """Return the payload."""
     raw, flags = envelope.raw, HAS_RAW * bool(envelope.raw)
-    packer = zlib.compressobj(9, wbits=-15, zdict=PRESET)
-    deflated = packer.compress(raw) + packer.flush()
-    if len(deflated) < len(raw):
-        raw, flags = deflated, flags | IS_DEFLATED
+    packed = deflated(raw, PRESET)
+    if len(packed) < len(raw):
+        raw, flags = packed, flags | IS_DEFLATED
     table = b""
     if envelope.table_id is not None:
         table, flags = envelope.table_id.to_bytes(4, "big"), flags | HAS_COLUMNS
@@ -97,7 +96,13 @@ def opened(payload: bytes) -> Envelope:
     if flags & HAS_RAW:
         raw = octets.take(octets.varint()) if flags & HAS_COLUMNS else octets.rest()
     if flags & IS_DEFLATED:
-        raw = _inflated(raw)
+        raw = inflated(
+            raw,
+            MAX_PAYLOAD_BYTES,
+            PRESET,
+            damaged="columns: damaged lines",
+            cut_off="columns: lines cut off",
+        )
     return Envelope(boot, sequence, floor, raw, table_id, octets.rest())
 
 
@@ -162,14 +167,3 @@ def _read_numbering(octets: _Octets, *, is_next: bool) -> tuple[Spans, int]:
     except ValueError as problem:
         raise BadPayload(f"columns: {problem}") from problem
     return sequence, floor
-
-
-def _inflated(packed: bytes) -> bytes:
-    unpacker = zlib.decompressobj(wbits=-15, zdict=PRESET)
-    try:
-        text = unpacker.decompress(packed, MAX_PAYLOAD_BYTES)
-    except zlib.error as problem:
-        raise BadPayload(f"columns: damaged lines: {problem}") from problem
-    if not unpacker.eof or unpacker.unused_data:
-        raise BadPayload(f"columns: lines cut off, or of more than {MAX_PAYLOAD_BYTES} bytes")
-    return text

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from cloud_sync.batch import MAX_PAYLOAD_BYTES, BadPayload
+from cloud_sync.columns.deflate import deflated, inflated
 
 MAX_SERIES: Final = 4_096
 """When more are needed, a new table is begun: a gateway has a few for each sensor."""
@@ -49,7 +50,13 @@ class SeriesTable:
         """Return the table that a retained message holds. Raises BadPayload."""
         if payload[:1] != bytes([TABLE_VERSION_1]):
             raise BadPayload(f"not a series table of version 1: {payload[:20]!r}")
-        *lines, rest = _inflated(payload[1:]).decode("latin-1").split("\n")
+        text = inflated(
+            payload[1:],
+            MAX_TABLE_BYTES,
+            damaged="a damaged series table",
+            cut_off="a series table that is cut off",
+        )
+        *lines, rest = text.decode("latin-1").split("\n")
         table = cls()
         table.learn(map(_parsed, lines))
         if rest or len(table.series) != len(lines):
@@ -64,8 +71,7 @@ class SeriesTable:
     def payload(self) -> bytes:
         """Return the message to publish, retained."""
         text = "".join(f"{series}\n" for series in self.series).encode("latin-1")
-        packer = zlib.compressobj(9, wbits=-15)
-        return bytes([TABLE_VERSION_1]) + packer.compress(text) + packer.flush()
+        return bytes([TABLE_VERSION_1]) + deflated(text)
 
     def find(self, series: Series) -> int | None:
         """Return the place of a series, from 0; None if it is not in the table."""
@@ -117,14 +123,3 @@ def _joints(names: Sequence[str]) -> tuple[str, ...]:
 def _parsed(line: str) -> Series:
     head, _, names = line.rpartition(" ")
     return Series(head, tuple(names.split(",")))
-
-
-def _inflated(packed: bytes) -> bytes:
-    unpacker = zlib.decompressobj(wbits=-15)
-    try:
-        text = unpacker.decompress(packed, MAX_TABLE_BYTES)
-    except zlib.error as problem:
-        raise BadPayload(f"a damaged series table: {problem}") from problem
-    if not unpacker.eof or unpacker.unused_data:
-        raise BadPayload(f"a series table that is cut off, or of more than {MAX_TABLE_BYTES} bytes")
-    return text
