@@ -1,5 +1,6 @@
 """What `satomori journal verify` does: reads every block of every file, and judges it."""
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,9 @@ SECTOR_BYTES: Final = 512
 """What a card writes whole or not at all."""
 
 LOOKS: Final = 5
-"""Into the newest file, as long as it seems that the daemon is just writing to it."""
+"""Into the newest file, if something is strange: it may be a commit that is just being written."""
+
+BETWEEN_LOOKS_S: Final = 0.05
 
 
 class Checked(NamedTuple):
@@ -57,11 +60,18 @@ def _complete(path: Path) -> Checked:
 
 
 def _newest(path: Path) -> Checked:
-    for _ in range(LOOKS):
-        segment = Segment.open(path)
-        rest = _rest(segment)
+    segment = Segment.open(path)
+    rest = _rest(segment)
+    for _ in range(LOOKS - 1):
         if not rest and not segment.damaged:
             break
+        seen = segment.end, rest
+        time.sleep(BETWEEN_LOOKS_S)
+        segment = Segment.open(path)
+        rest = _rest(segment)
+        # What moves is being written. A daemon in a hurry may be caught at it every time.
+        if (segment.end, rest) != seen:
+            rest = b""
     problems, note = _problems(segment), ""
     if rest and is_torn(rest, segment.end):
         note = (

@@ -22,7 +22,7 @@ from agent.journal.cursor import MAX_AGAIN
 from agent.journal.manifest import Settlement
 from agent.journal.reader import is_in_use, opened, records
 from agent.journal.segment import Segment
-from agent.journal_tool.verify import checked, is_torn
+from agent.journal_tool.verify import LOOKS, checked, is_torn
 from cloud_sync.spans import Spans
 from cloud_sync.wire import LineWriter, corrected, parse_line
 from drivers.capture import frame_to_json
@@ -665,26 +665,34 @@ from agent.journal import Journal
 journal = Journal(Path(sys.argv[1]), max_bytes=400_000, segment_bytes=20_000)
 cursor, n = journal.cursor("uplink"), 0
 print("ready", flush=True)
-while True:
-    journal.append([b"air,gateway=g1,sensor=x temperature_celsius=%d %d\\n" % (m % 7919, m)
-                    for m in range(n + 1, n + 101)])
-    n += 100
-    journal.commit(journal.take())
-    if n % 1000 == 0:
-        from cloud_sync.spans import Spans
-        cursor.confirm(journal.boot, Spans([(1, n)]))
+for allowed in sys.stdin:
+  while n < int(allowed):
+      journal.append([b"air,gateway=g1,sensor=x temperature_celsius=%d %d\\n" % (m % 7919, m)
+                      for m in range(n + 1, n + 101)])
+      n += 100
+      journal.commit(journal.take())
+      if n % 1000 == 0:
+          from cloud_sync.spans import Spans
+          cursor.confirm(journal.boot, Spans([(1, n)]))
 """
 
 
 @pytest.mark.timeout(60)
 def test_all_of_it_works_while_a_daemon_writes_and_removes_files(run, site):
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITING, site / "journal"], cwd=ROOT, stdout=subprocess.PIPE
+        [sys.executable, "-c", WRITING, site / "journal"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
-        assert writer.stdout.readline() == b"ready\n"
+        assert writer.stdout.readline() == "ready\n"
         newest = 0
-        while newest < 60_000:
+        while newest < 90_000:
+            # However slow this machine reads, the files of the newer half stay while it does.
+            writer.stdin.write(f"{newest + 15_000}\n")
+            writer.stdin.flush()
             body = status(run)
             code, out, _ = run("verify")
             assert code == 0, out
@@ -703,6 +711,39 @@ def test_all_of_it_works_while_a_daemon_writes_and_removes_files(run, site):
         writer.kill()
         writer.communicate()
     assert run("verify")[0] == 0
+
+
+def test_a_commit_that_is_just_being_written_is_no_damage_however_often_it_is_met(
+    site, start, monkeypatch
+):
+    journal = start()
+    fill(journal, commits=12)
+    journal.close()
+    path = files_of(site)[-1]
+    whole, blocks = path.read_bytes(), iter(Segment.open(path).heads[-LOOKS:])
+
+    def write_on(_s=0):
+        """All before the next block, and of that one all but its last byte."""
+        head = next(blocks)
+        path.write_bytes(whole[: head.at + head.size - 1].ljust(len(whole) + 4096, b"\0"))
+
+    write_on()
+    monkeypatch.setattr("agent.journal_tool.verify.time.sleep", write_on)
+    (found,) = checked([path])
+    assert (found.problems, found.note) == ([], "")
+
+
+def test_what_does_not_move_between_two_looks_is_damage(site, start, monkeypatch):
+    journal = start()
+    fill(journal, commits=12)
+    journal.close()
+    path = files_of(site)[-1]
+    segment, looks = Segment.open(path), []
+    flip(path, segment.heads[-1].at + 60)
+    monkeypatch.setattr("agent.journal_tool.verify.time.sleep", looks.append)
+    (found,) = checked([path])
+    assert found.problems == [f"bytes {segment.heads[-1].at} to {segment.end} are damaged"]
+    assert 0 < len(looks) < LOOKS
 
 
 def test_reading_changes_nothing_whatever_is_wrong(run, site, start):
