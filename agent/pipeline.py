@@ -33,7 +33,15 @@ forgotten."""
 STATE_EVERY_RECORDS = 20_000
 """The same, where much is heard: judging them again takes a Raspberry Pi some seconds."""
 
-URGENT = frozenset({Quantity.CONTACT_OPEN, Quantity.BUTTON_EVENT})
+URGENT = frozenset(
+    {
+        Quantity.CONTACT_OPEN,
+        Quantity.BUTTON_EVENT,
+        Quantity.WATER_DETECTED,
+        Quantity.MAINS_POWER_ON,
+        Quantity.TRAP_SPRUNG,
+    }
+)
 """One-shot events: they go to the card at once, like alerts."""
 
 log = logging.getLogger(__name__)

@@ -81,6 +81,19 @@ FAMILY: Mapping[Quantity, str] = {
     Quantity.CONTACT_OPEN: "contact",
     Quantity.MOTION_DETECTED: "motion",
     Quantity.BUTTON_EVENT: "button",
+    Quantity.GLOBE_TEMPERATURE_CELSIUS: "air",
+    Quantity.WIND_SPEED_METRE_PER_S: "air",
+    Quantity.RAIN_TOTAL_MILLIMETRE: "air",
+    Quantity.IRRADIANCE_WATT_PER_SQUARE_METRE: "air",
+    Quantity.ILLUMINANCE_LUX: "air",
+    Quantity.LEAF_WET: "air",
+    Quantity.WATER_LEVEL_MILLIMETRE: "water",
+    Quantity.WATER_TEMPERATURE_CELSIUS: "water",
+    Quantity.WATER_FLOW_LITRE_PER_MINUTE: "water",
+    Quantity.WATER_DETECTED: "water",
+    Quantity.MAINS_POWER_ON: "power",
+    Quantity.SWITCHED_ON: "power",
+    Quantity.TRAP_SPRUNG: "trap",
     Quantity.BATTERY_PERCENT: "battery",
     Quantity.BATTERY_VOLT: "battery",
 }
@@ -88,6 +101,9 @@ FAMILY: Mapping[Quantity, str] = {
 
 ALERT = "alert"
 """The InfluxDB measurement of alert events."""
+
+EVIDENCE = "evidence_"
+"""What the fields of an alert begin with that say why."""
 
 LOSS = "loss"
 """The InfluxDB measurement that says what is missing, and why."""
@@ -134,9 +150,11 @@ class LineWriter:
     def event(self, event: AlertEvent, *, time_uncertain: bool = False) -> bytes:
         """Return the line for an alert event; say so if nobody knows whether its time is right."""
         tags = _tags(
+            condition=event.condition,
             gateway=self.gateway,
             phase=event.phase.value,
             place=self.places.get(event.sensor, ""),
+            quantity=event.quantity or "",
             rule=event.rule,
             sensor=event.sensor,
             severity=event.severity.value,
@@ -146,7 +164,8 @@ class LineWriter:
         value = "" if event.value is None else f",value={_number(event.value)}"
         since_s = _number((event.since - EPOCH).total_seconds())
         doubt = ",time_uncertain=1" if time_uncertain else ""
-        fields = f"firing={firing},since_seconds={since_s}{doubt}{value}"
+        why = "".join(f"{EVIDENCE}{name}={_number(figure)}," for name, figure in event.evidence)
+        fields = f"{why}firing={firing},since_seconds={since_s}{doubt}{value}"
         return f"{ALERT},{tags} {fields} {_nanoseconds(event.at)}\n".encode()
 
     def loss(
@@ -366,7 +385,25 @@ def records(point: Point) -> Iterable[Reading | AlertEvent]:
             return [Reading(sensor, Quantity(name), v, at) for name, v in fields.items()]
         since = EPOCH + timedelta(seconds=fields["since_seconds"])
         phase, severity = Phase(tags["phase"]), Severity(tags["severity"])
-        value = fields.get("value")
-        return [AlertEvent(tags["rule"], tags.get("sensor", ""), phase, at, since, severity, value)]
+        quantity = Quantity(tags["quantity"]) if "quantity" in tags else None
+        evidence = tuple(
+            (name.removeprefix(EVIDENCE), figure)
+            for name, figure in sorted(fields.items())
+            if name.startswith(EVIDENCE)
+        )
+        return [
+            AlertEvent(
+                tags["rule"],
+                tags.get("sensor", ""),
+                phase,
+                at,
+                since,
+                severity,
+                fields.get("value"),
+                tags.get("condition", ""),
+                quantity,
+                evidence,
+            )
+        ]
     except (KeyError, ValueError, OverflowError) as problem:
         raise BadPayload(f"no record of ours ({problem}): {point!r}") from problem

@@ -134,8 +134,12 @@ def _draft(reader: TableReader, tree: Table) -> GatewayConfig:
     names = {
         name: sensors[at] for at, table in tables if isinstance(name := table.get("name"), str)
     }
-    site = Site(names, _zone(sections), "presence" in tree)
-    rules = [read_rule(reader, at, table, site) for at, table in _tables(reader, tree, "rule")]
+    site = Site(names, _zone(sections), _position(sections), "presence" in tree)
+    rules, before = [], list[str]()
+    for at, table in _tables(reader, tree, "rule"):
+        rules.append(read_rule(reader, at, table, site, before))
+        if isinstance(name := table.get("name"), str):
+            before.append(name)
     whole = {at: sensor for at, sensor in sensors.items() if sensor is not None}
     draft = GatewayConfig.model_construct(
         **sections,
@@ -163,6 +167,13 @@ def _zone(sections: Mapping[str, Settings]) -> tzinfo:
     gateway = sections.get("gateway")
     # Without one the rules are still judged, but never used.
     return gateway.timezone if isinstance(gateway, GatewaySettings) else UTC
+
+
+def _position(sections: Mapping[str, Settings]) -> Mapping[str, float]:
+    gateway = sections.get("gateway")
+    names = ("latitude_degrees", "longitude_degrees")
+    known = {name: getattr(gateway, name, None) for name in names}
+    return {name: degrees for name, degrees in known.items() if degrees is not None}
 
 
 def _tables(reader: TableReader, tree: Table, name: str) -> Iterator[tuple[str, Table]]:

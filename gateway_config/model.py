@@ -135,6 +135,12 @@ class GatewaySettings(Settings):
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("Asia/Tokyo")
     """In which the hours of rules are meant and the page shows times."""
 
+    latitude_degrees: Annotated[float | None, Field(ge=-90, le=90)] = None
+    """Where it stands, north is positive (WGS 84); needed by what has to know the sunset."""
+
+    longitude_degrees: Annotated[float | None, Field(ge=-180, le=180)] = None
+    """East is positive."""
+
 
 class JournalSettings(Settings):
     """The gateway's memory: what is not yet confirmed, and the newest history."""

@@ -4,7 +4,7 @@ A rule that can never fire is the worst mistake in the file, because nothing sho
 sensors must exist, and each of them must be able to measure what the rule judges.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from typing import Any
@@ -16,7 +16,7 @@ from gateway_config.mistakes import Mistake, both, did_you_mean, refusal, shown,
 from gateway_config.model import RuleSettings, SensorSettings, kind_name
 from gateway_config.tables import Table, TableReader
 from rules.alert import Severity
-from rules.condition import Condition
+from rules.condition import Condition, Joining
 from rules.conditions.silent import Silent
 from rules.engine import Rule
 from rules.hours import Hours
@@ -36,28 +36,44 @@ class Site:
     """By name; None: it is in the file, but what it can measure is not known."""
 
     zone: tzinfo
+    position: Mapping[str, float]
+    """Empty if it is not known."""
     has_presence: bool
 
 
-def read_rule(reader: TableReader, at: str, table: Table, site: Site) -> Rule | None:
-    """Return the rule, or None when it cannot be made; what is wrong with it is noted."""
-    before = len(reader.mistakes)
+def read_rule(
+    reader: TableReader, at: str, table: Table, site: Site, before: Sequence[str]
+) -> Rule | None:
+    """Return the rule, or None when it cannot be made; what is wrong with it is noted.
+
+    `before` are the names of the rules that stand before it.
+    """
+    noted = len(reader.mistakes)
     kind = reader.kind(rules.conditions, at, "condition", table)
     common = RuleSettings.model_fields
-    condition: Any = reader.make(kind, at, table, common) if kind else None
+    from_site = {"zone": site.zone, **site.position}
+    condition: Any = reader.make(kind, at, table, common, from_site) if kind else None
     written = {key: table[key] for key in common if key in table} | {"condition": condition}
     settings = reader.section(RuleSettings, at, written)
     rule = _Rule(at, kind, settings, "sensors" if "sensors" in table else "sensor", site)
-    for mistake in rule.mistakes():
+    for mistake in [*rule.mistakes(), *_about_rules(at, condition, before)]:
         reader.note(mistake)
     # "all" may be none yet, while the sensors have mistakes of their own.
-    if len(reader.mistakes) > before or not rule.names:
+    if len(reader.mistakes) > noted or not (rule.names or isinstance(condition, Joining)):
         return None
     try:
         return rule.finished()
     except ValueError as error:
         reader.note(refusal(at, error))
         return None
+
+
+def _about_rules(at: str, condition: object, before: Sequence[str]) -> Iterator[Mistake]:
+    if isinstance(condition, Joining):
+        for name in condition.rules:
+            if name not in before:
+                hint = both(did_you_mean(name, before), there_are(map(shown, before)))
+                yield Mistake(f"{at}.rules", shown(name), "is no rule that stands before it", hint)
 
 
 @dataclass(frozen=True)
@@ -109,6 +125,10 @@ class _Rule:
         )
 
     @property
+    def _is_joining(self) -> bool:
+        return self.kind is not None and hasattr(self.kind, "join")
+
+    @property
     def _is_silent(self) -> bool:
         return isinstance(self.settings.condition, Silent)
 
@@ -127,6 +147,10 @@ class _Rule:
         one, several, known = self.settings.sensor, self.settings.sensors, self.site.sensors
         if one is not None and several:
             yield self._mistake("sensor", one, 'stands beside "sensors"', "keep one of them")
+        elif self._is_joining:
+            if one is not None or several:
+                problem = "is over other rules, and watches no sensor of its own"
+                yield self._mistake(self.key, one or "all", problem, "leave it out")
         elif one is None and not several:
             yield self._mistake(self.key, None, "is missing", 'or write sensors = "all"')
         for name in dict.fromkeys(self.names):

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypeVar, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -28,6 +28,7 @@ from gateway_config.mistakes import (
     unknown,
 )
 from gateway_config.model import Settings, kind_name
+from rules.condition import FROM_SITE
 
 S = TypeVar("S", bound=Settings)
 
@@ -114,10 +115,28 @@ class TableReader:
         self.note(Mistake(f"{at}.{key}", value, problem, both(meant, there_are(known))))
         return None
 
-    def make(self, cls: type[Any], at: str, table: Table, common: Collection[str]) -> object | None:
-        """Return the device or condition; of the table's keys, the `common` ones are not for it."""
+    def make(
+        self,
+        cls: type[Any],
+        at: str,
+        table: Table,
+        common: Collection[str],
+        from_site: Table | None = None,
+    ) -> object | None:
+        """Return the device or condition; of the table's keys, the `common` ones are not for it.
+
+        `from_site` is what is known of FROM_SITE, which a condition may want to know.
+        """
         before = len(self.mistakes)
         values = self._settings(cls, at, table, common)
+        for field in fields(cls):
+            if field.name not in FROM_SITE:
+                continue
+            if from_site is None or field.name not in from_site:
+                hint = f"write {field.name} into [gateway]"
+                self.note(Mistake(at, "", f"{kind_name(cls)} needs to know {field.name}", hint))
+            else:
+                values[field.name] = from_site[field.name]
         if len(self.mistakes) > before:
             return None
         try:
@@ -131,7 +150,7 @@ class TableReader:
         self, cls: type[Any], at: str, table: Table, common: Collection[str]
     ) -> dict[str, object]:
         kind, types = kind_name(cls), get_type_hints(cls, include_extras=True)
-        own = {field.name: field for field in fields(cls) if field.init}
+        own = {f.name: f for f in fields(cls) if f.init and f.name not in FROM_SITE}
         values = {}
         for key, value in table.items():
             if key in own:
@@ -144,6 +163,9 @@ class TableReader:
         return values
 
     def _value(self, of_type: Any, path: str, value: object) -> object:
+        # TOML knows no other list.
+        if isinstance(value, list) and get_origin(of_type) is tuple:
+            value = tuple(value)
         try:
             return _adapter(Duration if of_type is timedelta else of_type).validate_python(value)
         except ValidationError as error:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, auto
 
+from drivers.reading import Quantity
 from rules.lifecycle import Phase
 
 
@@ -18,6 +19,8 @@ class Severity(StrEnum):
     """Good to know."""
     FAULT = auto()
     """Equipment needs care; it can wait for daylight."""
+    PART = auto()
+    """Only a part of another rule: nobody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +46,13 @@ class AlertEvent:
 
     value: float | None = None
     """The last reading judged, in its quantity's unit; None when there was none."""
+
+    condition: str = ""
+    """The kind of the condition, as in gateway.toml."""
+
+    quantity: Quantity | None = None
+    """Of `value`."""
+
+    evidence: tuple[tuple[str, float], ...] = ()
+    """Why: the figures of the condition's settings, and what it knows (what is usual here), each
+    with its unit at the end of its name; sorted by name."""

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from drivers.reading import Reading
+from rules.condition import Memory
 from rules.lifecycle import Verdict
 from rules.snapshot import dump_time, load_time, load_time_if_any
 
 SLOTS: Final = 60
 
 
-class Change:
+class Change(Memory):
     """Of one sensor. Breached when it has risen `by` within `within` (fallen, if `is_fall`)."""
 
     __slots__ = ("_by", "_last", "_low", "_margin", "_sign", "_since", "_within")

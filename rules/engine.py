@@ -17,14 +17,36 @@ from typing import Any, Self, TypeAlias
 from drivers.reading import Quantity, Reading
 from rules.activity import is_activity
 from rules.alert import AlertEvent, Severity
-from rules.condition import Condition, Judge, Memory, Remembering
+from rules.condition import (
+    Condition,
+    Joining,
+    Judge,
+    Memory,
+    Remembering,
+    kind_of,
+    sensors_named,
+    settings_of,
+)
 from rules.hours import Hours
 from rules.lifecycle import BEGINNING, Alert, Phase, Verdict
 from rules.presence import Presence, PresenceSensors, PresenceState
-from rules.snapshot import dump_alert, dump_presence, load_alert, load_presence, load_time
+from rules.snapshot import (
+    dump_alert,
+    dump_event,
+    dump_presence,
+    load_alert,
+    load_event,
+    load_presence,
+    load_time,
+    over,
+)
 
 TOLERANCE = timedelta(seconds=10)
 """Transports do not hand over in order: a reading this late counts as if it came just now."""
+
+GRACE = timedelta(minutes=5)
+"""An alert on something seen that would have fired while nobody listened waits so long for its
+sensor to say otherwise: the door was perhaps closed meanwhile."""
 
 Snapshot: TypeAlias = dict[str, Any]
 """Plain data for JSON. Its shape is the engine's own affair."""
@@ -39,8 +61,9 @@ class Rule:
 
     condition: Condition
 
-    sensors: tuple[str, ...]
-    """One alert each, or one alert together: the condition says which."""
+    sensors: tuple[str, ...] = ()
+    """One alert each, or one alert together: the condition says which. None if it is over other
+    rules."""
 
     quantity: Quantity | None = None
     """What to judge, where the condition does not know by itself."""
@@ -71,8 +94,13 @@ class Rule:
 
     def _problems(self) -> Iterator[str]:
         """Yield why it could never fire, or would fire for nothing."""
-        if not self.sensors:
+        if isinstance(self.condition, Joining):
+            if self.sensors:
+                yield "is over other rules: it watches no sensor of its own"
+        elif not self.sensors:
             yield "watches no sensor"
+        if strangers := sensors_named(self.condition) - set(self.sensors):
+            yield f"names {min(strangers)!r}, which is not one of its sensors"
         if len(set(self.sensors)) < len(self.sensors):
             yield "names a sensor twice"
         if self.hold_for < timedelta(0):
@@ -92,7 +120,9 @@ class Watch:
         "first_breach",
         "judge",
         "memory",
+        "not_before",
         "place",
+        "quantity",
         "rule",
         "sensor",
         "timer",
@@ -111,6 +141,10 @@ class Watch:
         self.first_breach = BEGINNING
         """When the breach that fires began; it outlives the step from PENDING to FIRING."""
         self.value: float | None = None
+        self.quantity: Quantity | None = None
+        """Of `value`."""
+        self.not_before: datetime | None = None
+        """It does not fire earlier, though it is due: see GRACE."""
         self.timer: datetime | None = None
         """When it will be looked at again. One that comes too early is harmless."""
         self.remember(None)
@@ -119,11 +153,21 @@ class Watch:
         """Begin with nothing known of the past, or with what was dumped."""
         condition = self.rule.condition
         self.memory: Memory | None = None
-        self.judge: Judge
+        self.judge: Judge | None = None
         if isinstance(condition, Remembering):
             self.judge = self.memory = condition.remember(dumped)
-        else:
+        elif not isinstance(condition, Joining):
             self.judge = condition
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has happened to it: there is nothing to write down."""
+        return self.alert.since == BEGINNING and not self.breached and self.memory is None
+
+    def due(self) -> datetime | None:
+        """Return when it will fire if nothing happens; None if it will not."""
+        due = self.alert.due(self.rule.hold_for)
+        return due if due is None or self.not_before is None else max(due, self.not_before)
 
 
 class Engine:
@@ -133,7 +177,11 @@ class Engine:
     """
 
     def __init__(self, rules: Sequence[Rule], presence: PresenceSensors | None = None) -> None:
-        """Begin with nothing known. Raises ValueError if two rules have the same name."""
+        """Begin with nothing known.
+
+        Raises:
+            ValueError: two rules have the same name, or one is over a rule that is not before it.
+        """
         _refuse_same_names(rules)
         self._sensors = presence or PresenceSensors(frozenset(), frozenset())
         self._presence = PresenceState()
@@ -146,6 +194,15 @@ class Engine:
             watch.place = place
         self._by_reading = _index(self._watches)
         self._by_presence = [watch for watch in self._watches if watch.rule.presence]
+        self._told = [w for w in self._watches if w.memory and w.memory.follows_presence]
+        """Whose memory is told of presence."""
+        self._by_rule: dict[str, list[Watch]] = {}
+        for watch in self._watches:
+            self._by_rule.setdefault(watch.rule.name, []).append(watch)
+        self._joined = _index_joined(self._watches)
+        """By the name of a rule: the watches over it."""
+        self._owed: list[AlertEvent] = []
+        """What `restore` found to be over; told with the next step of time."""
         self._timers: list[tuple[datetime, int]] = []
         """A heap of when to look at which watch; entries that its `timer` contradicts are void."""
         self._telling = self._sensors.doors | self._sensors.interior
@@ -162,8 +219,15 @@ class Engine:
 
     @property
     def open(self) -> list[Watch]:
-        """Every alert that is pending or firing. For looking at, not for changing."""
-        return [watch for watch in self._watches if watch.alert.phase is not Phase.QUIET]
+        """Every alert that is pending or firing, but for parts of others.
+
+        For looking at, not for changing.
+        """
+        return [
+            watch
+            for watch in self._watches
+            if watch.alert.phase is not Phase.QUIET and watch.rule.severity is not Severity.PART
+        ]
 
     def observe(self, reading: Reading) -> list[AlertEvent]:
         """Take in one reading. One that is later than TOLERANCE changes nothing."""
@@ -183,15 +247,18 @@ class Engine:
         if reading.sensor in self._telling and is_activity(reading, previous):
             events += self._present(self._presence.spoken(reading.sensor, self._sensors, at))
         for watch in self._by_reading.get(key, ()):
-            verdict = watch.judge.judge(reading, previous)
+            verdict = watch.judge.judge(reading, previous)  # type: ignore[union-attr]
             if verdict is not Verdict.UNDECIDED:
                 watch.sensor, watch.value = reading.sensor, reading.value
+                watch.quantity = reading.quantity
                 events += self._judge(watch, verdict, at)
+            if watch.memory is not None and watch.memory.due is not None:
+                self._look_at(watch, watch.memory.due)
         return events
 
     def advance(self, to: datetime) -> list[AlertEvent]:
         """Let event time pass without a reading, so that what is due can happen."""
-        events: list[AlertEvent] = []
+        events, self._owed = self._owed, []
         if self._now is None:
             self._begin(to)
             self._now = to
@@ -216,6 +283,8 @@ class Engine:
                 watch.memory.shift(by)
             if watch.first_breach != BEGINNING:
                 watch.first_breach += by
+            if watch.not_before is not None:
+                watch.not_before += by
             watch.timer = None
             self._look_again(watch, self._now)
 
@@ -226,7 +295,8 @@ class Engine:
             "late": self.late,
             "presence": dump_presence(self._presence),
             "values": [[*key, value] for key, value in self._values.items()],
-            "watches": {_key(watch): dump_alert(watch) for watch in self._watches},
+            "watches": {_key(w): dump_alert(w) for w in self._watches if not w.is_new},
+            "owed": [dump_event(event) for event in self._owed],
         }
 
     @classmethod
@@ -240,11 +310,13 @@ class Engine:
     ) -> Self:
         """Return an engine that goes on where `snapshot` was taken, with today's rules.
 
-        Rules are known by their name and the kind of their condition: a new one begins now, a
-        removed one is forgotten. If nobody listened between the snapshot and `listening_from`, that
-        time does not count for what is concluded from silence; a hold time of what was really seen
-        (an open door) goes on. If `listening_from` is before the snapshot, the clock was set back
-        in between or lost the time: event time goes back with it, and all that runs goes on.
+        Rules are known by their name and the kind of their condition: a new one begins now, and one
+        that was removed while it fired is over. If nobody listened between the snapshot and
+        `listening_from`, that time does not count for what is concluded from silence; a hold time
+        of what was really seen (an open door) goes on, but if it ran out meanwhile, and that was
+        longer than GRACE, the sensor has GRACE to say otherwise. If `listening_from` is before the
+        snapshot, the clock was set back in between or lost the time: event time goes back with it,
+        and all that runs goes on.
 
         Raises:
             ValueError: it is no snapshot of an engine.
@@ -268,21 +340,45 @@ class Engine:
         # Without a sensor inside nothing could ever end being away.
         if self._sensors.interior:
             self._presence = load_presence(snapshot["presence"]).unheard(resumed_at - now)
+        self._owed = [load_event(event) for event in snapshot.get("owed", [])]
         for watch in self._watches:
             self._load_watch(watch, snapshot["watches"], now, resumed_at)
+        self._owed += self._orphans(snapshot["watches"], resumed_at)
         self._now = resumed_at
+        for watch in self._watches:
+            if isinstance(watch.rule.condition, Joining):
+                self._owed += self._join(watch, resumed_at)
         if listening_from < now:
             self.shift(listening_from - now)
 
     def _load_watch(
         self, watch: Watch, dumped: Mapping[str, Any], now: datetime, resumed_at: datetime
     ) -> None:
-        if (state := dumped.get(_key(watch))) is not None:
+        state = dumped.get(_key(watch))
+        if state is not None:
             load_alert(watch, state)
-        if not watch.rule.condition.from_silence:
-            self._look_again(watch, now)
-        elif watch.alert.phase is not Phase.FIRING:
-            self._resume(watch, now, resumed_at)
+        if (memory := watch.memory) is not None:
+            if state is None or now < resumed_at:
+                memory.resume(resumed_at, None if state is None else now)
+            if state is None and memory.follows_presence:
+                memory.tell(self.presence, resumed_at)
+        if watch.rule.condition.from_silence:
+            if watch.alert.phase is not Phase.FIRING:
+                self._resume(watch, now, resumed_at)
+            return
+        off, due = resumed_at - now, watch.due()
+        if off > GRACE and due is not None and now < due <= resumed_at:
+            watch.not_before = resumed_at + GRACE
+        self._look_again(watch, now)
+
+    def _orphans(self, dumped: Mapping[str, Any], at: datetime) -> Iterator[AlertEvent]:
+        """Yield that alerts of rules that are not there any more are over."""
+        known = {_key(watch) for watch in self._watches}
+        for key, state in dumped.items():
+            phase, *_ = state
+            if key not in known and Phase(phase) is Phase.FIRING:
+                name, kind, _ = key.split("\n")
+                yield over(name, kind, state, at)
 
     def _resume(self, watch: Watch, now: datetime, at: datetime) -> None:
         """Listen again from `at` on: what was not heard between `now` and then says nothing."""
@@ -298,6 +394,9 @@ class Engine:
         if at.tzinfo is None:
             raise ValueError(f"{at} has no time zone")
         for watch in self._watches:
+            if watch.memory is not None:
+                watch.memory.resume(at, None)
+                self._look_again(watch, at)
             if watch.rule.condition.from_silence:
                 self._resume(watch, at, at)
 
@@ -320,25 +419,49 @@ class Engine:
     def _enter(self, watch: Watch, alert: Alert, now: datetime) -> list[AlertEvent]:
         """Put an alert into its next phase, and tell if people have to know."""
         before, watch.alert = watch.alert, alert
+        watch.not_before = None
         events = []
-        if before.phase is Phase.FIRING:
-            events.append(_event(watch, Phase.QUIET, alert.since))
+        if before.phase is Phase.FIRING and alert.phase is not Phase.FIRING:
+            events = self._tell(watch, Phase.QUIET, alert.since)
         if alert.phase is Phase.PENDING:
             watch.first_breach = alert.since
             # A hold time of 0 has run out already.
             if not watch.rule.hold_for:
                 return events + self._enter(watch, alert.advanced(alert.since, timedelta(0)), now)
         if alert.phase is Phase.FIRING:
-            events.append(_event(watch, Phase.FIRING, alert.since))
+            events += self._tell(watch, Phase.FIRING, alert.since)
         # An alert that is put off keeps its timer, which is early enough.
         if alert.phase is not before.phase:
             self._schedule(watch, now)
         return events
 
+    def _tell(self, watch: Watch, phase: Phase, at: datetime) -> list[AlertEvent]:
+        """Return what people are told, and what it means to the rules over this one."""
+        events = []
+        if watch.rule.severity is not Severity.PART:
+            events.append(_event(watch, phase, at))
+        for joined in self._joined.get(watch.rule.name, ()):
+            joined.sensor, joined.value = watch.sensor, watch.value
+            joined.quantity = watch.quantity
+            events += self._join(joined, at)
+        return events
+
+    def _join(self, watch: Watch, at: datetime) -> list[AlertEvent]:
+        """Judge by the rules that this one is over."""
+        condition = watch.rule.condition
+        assert isinstance(condition, Joining)  # only these are joined
+        firing = [
+            any(member.alert.phase is Phase.FIRING for member in self._by_rule[name])
+            for name in condition.rules
+        ]
+        return self._judge(watch, Verdict.BREACHED if condition.join(firing) else Verdict.CLEAR, at)
+
     def _schedule(self, watch: Watch, now: datetime) -> None:
         """See to it that the alert is looked at no later than something can come due."""
         rule, alert = watch.rule, watch.alert
-        if (due := alert.due(rule.hold_for)) is not None:
+        if watch.memory is not None and watch.memory.due is not None:
+            self._look_at(watch, watch.memory.due)
+        if (due := watch.due()) is not None:
             self._look_at(watch, due)
         # Hours that begin or end change nothing where all is well, or where it fires already.
         if rule.hours is not None and watch.breached and alert.phase is not Phase.FIRING:
@@ -376,14 +499,33 @@ class Engine:
         _, place = heapq.heappop(self._timers)
         watch = self._watches[place]
         watch.timer = None
+        memory = watch.memory
+        if memory is not None and memory.due is not None and memory.due <= at:
+            events = self._judged(watch, memory.advance(at), at)
+            # The alert may be due in this very moment too, or its hours begin.
+            self._look_again(watch, at)
+            return events
+        if watch.not_before is not None and at < watch.not_before:
+            return self._rewatch(watch, at)
         fired = watch.alert.advanced(at, watch.rule.hold_for)
         return self._rewatch(watch, at) if fired is watch.alert else self._enter(watch, fired, at)
+
+    def _judged(self, watch: Watch, verdict: Verdict, at: datetime) -> list[AlertEvent]:
+        """Judge by what a memory says without a reading."""
+        return [] if verdict is Verdict.UNDECIDED else self._judge(watch, verdict, at)
 
     def _present(self, presence: PresenceState) -> list[AlertEvent]:
         before, self._presence = self._presence, presence
         if before.presence is presence.presence or presence.since is None:
             return []
-        return [e for watch in self._by_presence for e in self._rewatch(watch, presence.since)]
+        events: list[AlertEvent] = []
+        at = presence.since
+        for watch in self._told:
+            memory = watch.memory
+            assert memory is not None  # only these are told
+            events += self._judged(watch, memory.tell(presence.presence, at), at)
+            self._schedule(watch, at)
+        return events + [e for watch in self._by_presence for e in self._rewatch(watch, at)]
 
     def _rewatch(self, watch: Watch, at: datetime) -> list[AlertEvent]:
         """Look again at an alert whose rule may have begun or stopped to watch at `at`."""
@@ -419,13 +561,43 @@ def _index(watches: Iterable[Watch]) -> dict[tuple[str, Quantity], list[Watch]]:
     return index
 
 
+def _index_joined(watches: Iterable[Watch]) -> dict[str, list[Watch]]:
+    index: dict[str, list[Watch]] = {}
+    before = set[str]()
+    for watch in watches:
+        condition = watch.rule.condition
+        if isinstance(condition, Joining):
+            for name in condition.rules:
+                if name not in before:
+                    raise ValueError(
+                        f"rule {watch.rule.name!r} is over {name!r}, which is not before it"
+                    )
+                index.setdefault(name, []).append(watch)
+        before.add(watch.rule.name)
+    return index
+
+
 def _key(watch: Watch) -> str:
     condition = watch.rule.condition
     sensor = "" if condition.together else watch.sensor
-    return f"{watch.rule.name}\n{type(condition).__name__}\n{sensor}"
+    return f"{watch.rule.name}\n{kind_of(condition)}\n{sensor}"
 
 
 def _event(watch: Watch, phase: Phase, at: datetime) -> AlertEvent:
-    rule = watch.rule
-    since = watch.first_breach
-    return AlertEvent(rule.name, watch.sensor, phase, at, since, rule.severity, watch.value)
+    rule, evidence = watch.rule, dict(settings_of(watch.rule.condition))
+    if rule.hold_for:
+        evidence["hold_s"] = rule.hold_for.total_seconds()
+    if watch.memory is not None:
+        evidence |= watch.memory.evidence(at)
+    return AlertEvent(
+        rule.name,
+        watch.sensor,
+        phase,
+        at,
+        watch.first_breach,
+        rule.severity,
+        watch.value,
+        kind_of(rule.condition),
+        watch.quantity,
+        tuple(sorted(evidence.items())),
+    )

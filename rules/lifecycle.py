@@ -9,7 +9,8 @@
                                  CLEAR, watched or not
 
 UNDECIDED (inside the margin) changes nothing. RENEWED (a sign of life) is CLEAR and, from that same
-moment on, BREACHED: silence is an alert that waits from the last sign of life on.
+moment on, BREACHED: silence is an alert that waits from the last sign of life on. REPEATED (a call
+button, once more) is BREACHED, and told again if it fires already.
 
 "Watched" is whether the rule's hours and the resident's presence let it judge just now. It keeps an
 alert from beginning; it never ends one that fires, because only evidence may give an all-clear.
@@ -32,6 +33,7 @@ class Verdict(StrEnum):
     CLEAR = auto()
     UNDECIDED = auto()
     RENEWED = auto()
+    REPEATED = auto()
 
 
 class Phase(StrEnum):
@@ -45,16 +47,20 @@ class Phase(StrEnum):
 _NEXT = {
     (Phase.QUIET, Verdict.BREACHED, True): Phase.PENDING,
     (Phase.QUIET, Verdict.RENEWED, True): Phase.PENDING,
+    (Phase.QUIET, Verdict.REPEATED, True): Phase.PENDING,
     (Phase.PENDING, Verdict.CLEAR, True): Phase.QUIET,
     (Phase.PENDING, Verdict.RENEWED, True): Phase.PENDING,
     (Phase.PENDING, Verdict.BREACHED, False): Phase.QUIET,
     (Phase.PENDING, Verdict.CLEAR, False): Phase.QUIET,
     (Phase.PENDING, Verdict.UNDECIDED, False): Phase.QUIET,
     (Phase.PENDING, Verdict.RENEWED, False): Phase.QUIET,
+    (Phase.PENDING, Verdict.REPEATED, False): Phase.QUIET,
     (Phase.FIRING, Verdict.CLEAR, True): Phase.QUIET,
     (Phase.FIRING, Verdict.CLEAR, False): Phase.QUIET,
     (Phase.FIRING, Verdict.RENEWED, True): Phase.PENDING,
     (Phase.FIRING, Verdict.RENEWED, False): Phase.QUIET,
+    (Phase.FIRING, Verdict.REPEATED, True): Phase.FIRING,
+    (Phase.FIRING, Verdict.REPEATED, False): Phase.FIRING,
 }
 """(phase, verdict, watched) to the next phase. What is not in it changes nothing."""
 

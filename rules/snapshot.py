@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from drivers.reading import Quantity
+from rules.alert import AlertEvent, Severity
 from rules.lifecycle import Alert, Phase
 from rules.presence import Presence, PresenceState
 
@@ -37,20 +39,74 @@ def dump_alert(watch: "Watch") -> list[Any]:
         watch.first_breach.isoformat(),
         watch.sensor,
         watch.value,
+        watch.quantity,
+        watch.rule.severity.value,
+        dump_time(watch.not_before),
         *([] if watch.memory is None else [watch.memory.dump()]),
     ]
 
 
 def load_alert(watch: "Watch", dumped: list[Any]) -> None:
     """Put back what `dump_alert` returned."""
-    phase, since, breached, first_breach, sensor, value, *memory = dumped
+    phase, since, breached, first_breach, sensor, value, quantity, _, not_before, *memory = dumped
     watch.alert = Alert(Phase(phase), load_time(since))
     watch.breached = bool(breached)
     watch.first_breach = load_time(first_breach)
     watch.sensor = str(sensor)
     watch.value = None if value is None else float(value)
+    watch.quantity = None if quantity is None else Quantity(quantity)
+    watch.not_before = load_time_if_any(not_before)
     if memory:
         watch.remember(memory[0])
+
+
+def over(rule: str, condition: str, dumped: list[Any], at: datetime) -> AlertEvent:
+    """Return that an alert is over at `at` whose rule is gone; `dump_alert` returned `dumped`."""
+    _, _, _, since, sensor, value, quantity, severity, *_ = dumped
+    return AlertEvent(
+        rule,
+        str(sensor),
+        Phase.QUIET,
+        at,
+        load_time(since),
+        Severity(severity),
+        None if value is None else float(value),
+        condition,
+        None if quantity is None else Quantity(quantity),
+    )
+
+
+def dump_event(event: AlertEvent) -> list[Any]:
+    """Return what `load_event` reads."""
+    return [
+        event.rule,
+        event.sensor,
+        event.phase.value,
+        event.at.isoformat(),
+        event.since.isoformat(),
+        event.severity.value,
+        event.value,
+        event.condition,
+        event.quantity,
+        [list(figure) for figure in event.evidence],
+    ]
+
+
+def load_event(dumped: list[Any]) -> AlertEvent:
+    """Put back what `dump_event` returned."""
+    rule, sensor, phase, at, since, severity, value, condition, quantity, evidence = dumped
+    return AlertEvent(
+        str(rule),
+        str(sensor),
+        Phase(phase),
+        load_time(at),
+        load_time(since),
+        Severity(severity),
+        None if value is None else float(value),
+        str(condition),
+        None if quantity is None else Quantity(quantity),
+        tuple((str(name), float(figure)) for name, figure in evidence),
+    )
 
 
 def dump_presence(state: PresenceState) -> list[Any]:

@@ -36,6 +36,19 @@ DECIMALS: Mapping[Quantity, int] = {
     Quantity.SOIL_TEMPERATURE_CELSIUS: 1,
     Quantity.SOIL_PH: 1,
     Quantity.SOIL_CONDUCTIVITY_MICROSIEMENS_PER_CM: 0,
+    Quantity.LEAF_WET: 0,
+    Quantity.WATER_DETECTED: 0,
+    Quantity.MAINS_POWER_ON: 0,
+    Quantity.SWITCHED_ON: 0,
+    Quantity.TRAP_SPRUNG: 0,
+    Quantity.GLOBE_TEMPERATURE_CELSIUS: 1,
+    Quantity.WIND_SPEED_METRE_PER_S: 1,
+    Quantity.RAIN_TOTAL_MILLIMETRE: 1,
+    Quantity.IRRADIANCE_WATT_PER_SQUARE_METRE: 0,
+    Quantity.ILLUMINANCE_LUX: 0,
+    Quantity.WATER_LEVEL_MILLIMETRE: 0,
+    Quantity.WATER_TEMPERATURE_CELSIUS: 1,
+    Quantity.WATER_FLOW_LITRE_PER_MINUTE: 1,
 }
 """What a card shows, in this order, and with how many decimals."""
 

@@ -286,7 +286,15 @@ def test_an_event_says_which_rule_which_sensor_since_when_and_the_value_that_was
     events = engine.observe(reading(0, "shed", TEMPERATURE, 6.0))
     events += engine.observe(reading(8, "shed", TEMPERATURE, 7.0))
     events += engine.observe(reading(20, "shed", TEMPERATURE, 5.0))
-    common = {"rule": "too warm", "sensor": "shed", "since": START, "severity": Severity.DANGER}
+    common = {
+        "rule": "too warm",
+        "sensor": "shed",
+        "since": START,
+        "severity": Severity.DANGER,
+        "condition": "above",
+        "quantity": TEMPERATURE,
+        "evidence": (("hold_s", 600.0), ("limit", 5.0), ("margin", 0.0)),
+    }
     assert events == [
         AlertEvent(phase=FIRING, at=at_minute(10), value=7.0, **common),
         AlertEvent(phase=QUIET, at=at_minute(20), value=5.0, **common),

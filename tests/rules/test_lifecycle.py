@@ -8,7 +8,7 @@ import pytest
 from rules.lifecycle import BEGINNING, Alert, Phase, Verdict
 
 QUIET, PENDING, FIRING = Phase.QUIET, Phase.PENDING, Phase.FIRING
-BREACHED, CLEAR, UNDECIDED, RENEWED = Verdict
+BREACHED, CLEAR, UNDECIDED, RENEWED, REPEATED = Verdict
 
 BEGAN = datetime(2026, 1, 5, 8, tzinfo=UTC)
 LATER = BEGAN + timedelta(minutes=3)
@@ -20,14 +20,17 @@ STEPS = [
     (QUIET, CLEAR, "", ""),
     (QUIET, UNDECIDED, "", ""),
     (QUIET, RENEWED, PENDING, ""),
+    (QUIET, REPEATED, PENDING, ""),
     (PENDING, BREACHED, "", QUIET),
     (PENDING, CLEAR, QUIET, QUIET),
     (PENDING, UNDECIDED, "", QUIET),
     (PENDING, RENEWED, PENDING, QUIET),
+    (PENDING, REPEATED, "", QUIET),
     (FIRING, BREACHED, "", ""),
     (FIRING, CLEAR, QUIET, QUIET),
     (FIRING, UNDECIDED, "", ""),
     (FIRING, RENEWED, PENDING, QUIET),
+    (FIRING, REPEATED, FIRING, FIRING),
 ]
 
 
