@@ -14,6 +14,7 @@ from cloud_sync.uplink import UplinkSettings
 from cloud_sync.wire import LineWriter
 from gateway_config.model import GatewayConfig
 from gateway_config.model import UplinkSettings as UplinkSection
+from rules.hours import Hours
 from rules.presence import PresenceSensors
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # tail.py takes no file of others
@@ -35,7 +36,15 @@ def presence_sensors(config: GatewayConfig) -> PresenceSensors | None:
     section = config.presence
     if section is None:
         return None
-    return PresenceSensors(section.doors, section.interior, section.away_after)
+    return PresenceSensors(
+        section.doors,
+        section.interior,
+        section.away_after,
+        section.buttons,
+        section.pause_for,
+        Hours.parse(section.sleep, config.gateway.timezone) if section.sleep else None,
+        absent_after=section.absent_after,
+    )
 
 
 def line_writer(config: GatewayConfig) -> LineWriter:

@@ -1,12 +1,14 @@
 """Finds mistakes that are in no table by itself: what two tables of the file say does not agree."""
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC
 from typing import TypeAlias, cast
 
 from drivers.device import Bus, GpioDevice, ModbusDevice
 from drivers.reading import Quantity
 from gateway_config.mistakes import Mistake, both, did_you_mean, shown, there_are
 from gateway_config.model import GatewayConfig, SensorSettings
+from rules.hours import Hours
 
 Sensors: TypeAlias = Mapping[str, SensorSettings]
 """Those whose device could be read, by the path of their table."""
@@ -100,7 +102,11 @@ def _presence(config: GatewayConfig, sensors: Sensors, names: Collection[str]) -
     if presence is None:
         return
     able = {sensor.name: sensor.device.measures for sensor in sensors.values()}
-    wanted = {"doors": frozenset({Quantity.CONTACT_OPEN}), "interior": ACTIVITY}
+    wanted = {
+        "doors": frozenset({Quantity.CONTACT_OPEN}),
+        "interior": ACTIVITY,
+        "buttons": frozenset({Quantity.BUTTON_EVENT}),
+    }
     for key, quantities in wanted.items():
         path, needed = f"presence.{key}", " or ".join(sorted(quantities))
         for name in sorted(getattr(presence, key)):
@@ -111,3 +117,8 @@ def _presence(config: GatewayConfig, sensors: Sensors, names: Collection[str]) -
                 yield Mistake(path, shown(name), f"never measures {needed}")
     for name in sorted(presence.doors & presence.interior):
         yield Mistake("presence.interior", shown(name), 'is among the "doors" as well')
+    if presence.sleep is not None:
+        try:
+            Hours.parse(presence.sleep, UTC)
+        except ValueError as error:
+            yield Mistake("presence.sleep", shown(presence.sleep), str(error))

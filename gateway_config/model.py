@@ -283,6 +283,18 @@ class PresenceSettings(Settings):
     away_after: Annotated[timedelta, duration_between("1 min", "12 h")] = timedelta(minutes=10)
     """How long it must be still inside after an outer door before the resident counts as away."""
 
+    buttons: Annotated[frozenset[Name], Strict(False)] = frozenset()
+    """One press says "I am fine, I am back", a long one asks for a pause."""
+
+    pause_for: Annotated[timedelta, duration_between("10 min", "24 h")] = timedelta(hours=2)
+    """How long nobody is watched after a long press."""
+
+    sleep: str | None = None
+    """Hours in which the resident, when still, is taken to be asleep, such as "21:00-06:00"."""
+
+    absent_after: Annotated[timedelta, duration_between("12 h", "14 d")] = timedelta(hours=36)
+    """After how long away the resident is taken to be on a journey."""
+
 
 class SensorSettings(Settings):
     """One device at this site."""
@@ -329,7 +341,7 @@ class RuleSettings(Settings):
     hours: HoursOfDay | None = None
     """The hours of the day during which it judges; None: all day."""
 
-    presence: Literal["home", "away"] | None = None
+    presence: Literal["home", "asleep", "away", "absent"] | None = None
     """Only while the resident is at home, or only while away; None: always."""
 
     severity: Annotated[Severity, Strict(False)] | None = None

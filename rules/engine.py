@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeAlias
 
-from drivers.reading import Quantity, Reading
+from drivers.reading import STATES, Quantity, Reading
 from rules.activity import is_activity
 from rules.alert import AlertEvent, Severity
 from rules.condition import (
@@ -205,7 +205,10 @@ class Engine:
         """What `restore` found to be over; told with the next step of time."""
         self._timers: list[tuple[datetime, int]] = []
         """A heap of when to look at which watch; entries that its `timer` contradicts are void."""
-        self._telling = self._sensors.doors | self._sensors.interior
+        self._telling = self._sensors.doors | self._sensors.interior | self._sensors.buttons
+        self._personal = [w for w in self._watches if self._is_personal(w.rule)]
+        """What a pause stops."""
+        self._paused_rules = {watch.rule.name for watch in self._personal}
         self._followed = self._telling | {sensor for sensor, _ in self._by_reading}
 
     @property
@@ -216,6 +219,11 @@ class Engine:
     @property
     def presence(self) -> Presence:
         return self._presence.presence
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """Until when the resident wants to be left alone; None: no pause."""
+        return self._presence.paused_until
 
     @property
     def open(self) -> list[Watch]:
@@ -245,7 +253,7 @@ class Engine:
         previous = self._values.get(key)
         self._values[key] = reading.value
         if reading.sensor in self._telling and is_activity(reading, previous):
-            events += self._present(self._presence.spoken(reading.sensor, self._sensors, at))
+            events += self._present(self._presence_after(reading), at)
         for watch in self._by_reading.get(key, ()):
             verdict = watch.judge.judge(reading, previous)  # type: ignore[union-attr]
             if verdict is not Verdict.UNDECIDED:
@@ -403,9 +411,18 @@ class Engine:
     def _watched(self, rule: Rule, at: datetime) -> bool:
         if rule.hours is not None and not rule.hours.contains(at):
             return False
-        if rule.presence is None:
-            return True
-        return (self.presence is Presence.AWAY) is (rule.presence is Presence.AWAY)
+        if self._presence.paused_until is not None and rule.name in self._paused_rules:
+            return False
+        return rule.presence is None or rule.presence.covers(self.presence)
+
+    def _is_personal(self, rule: Rule) -> bool:
+        """Whether it watches the resident by what tells of presence.
+
+        Not so a fault of equipment, nor a button: who presses one wants to be heard.
+        """
+        if rule.severity is Severity.FAULT or self._telling.isdisjoint(rule.sensors):
+            return False
+        return not rule.quantities.isdisjoint(STATES)
 
     def _judge(self, watch: Watch, verdict: Verdict, at: datetime) -> list[AlertEvent]:
         before, watch.breached = watch.breached, verdict is not Verdict.CLEAR
@@ -484,18 +501,18 @@ class Engine:
             heapq.heapify(self._timers)
 
     def _next_due(self) -> datetime | None:
-        away = self._presence.away_from
+        presence = self._presence.due
         while self._timers:
             due, place = self._timers[0]
             if self._watches[place].timer == due:
-                return due if away is None else min(due, away)
+                return due if presence is None else min(due, presence)
             heapq.heappop(self._timers)
-        return away
+        return presence
 
     def _come_due(self, at: datetime) -> list[AlertEvent]:
         """Let happen what is due at `at`: presence first, since rules look at it."""
-        if self._presence.away_from is not None and self._presence.away_from <= at:
-            return self._present(self._presence.advanced(at))
+        if (due := self._presence.due) is not None and due <= at:
+            return self._present(self._presence.advanced(due, self._sensors), due)
         _, place = heapq.heappop(self._timers)
         watch = self._watches[place]
         watch.timer = None
@@ -514,18 +531,24 @@ class Engine:
         """Judge by what a memory says without a reading."""
         return [] if verdict is Verdict.UNDECIDED else self._judge(watch, verdict, at)
 
-    def _present(self, presence: PresenceState) -> list[AlertEvent]:
+    def _presence_after(self, reading: Reading) -> PresenceState:
+        if reading.sensor in self._sensors.buttons and reading.quantity is Quantity.BUTTON_EVENT:
+            return self._presence.pressed(reading.value, self._sensors, reading.at)
+        return self._presence.spoken(reading.sensor, self._sensors, reading.at)
+
+    def _present(self, presence: PresenceState, at: datetime) -> list[AlertEvent]:
         before, self._presence = self._presence, presence
-        if before.presence is presence.presence or presence.since is None:
-            return []
         events: list[AlertEvent] = []
-        at = presence.since
-        for watch in self._told:
-            memory = watch.memory
-            assert memory is not None  # only these are told
-            events += self._judged(watch, memory.tell(presence.presence, at), at)
-            self._schedule(watch, at)
-        return events + [e for watch in self._by_presence for e in self._rewatch(watch, at)]
+        if before.presence is not presence.presence:
+            for watch in self._told:
+                memory = watch.memory
+                assert memory is not None  # only these are told
+                events += self._judged(watch, memory.tell(presence.presence, at), at)
+                self._schedule(watch, at)
+            events += [e for watch in self._by_presence for e in self._rewatch(watch, at)]
+        if (before.paused_until is None) is not (presence.paused_until is None):
+            events += [e for watch in self._personal for e in self._rewatch(watch, at)]
+        return events
 
     def _rewatch(self, watch: Watch, at: datetime) -> list[AlertEvent]:
         """Look again at an alert whose rule may have begun or stopped to watch at `at`."""

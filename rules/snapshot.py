@@ -111,10 +111,26 @@ def load_event(dumped: list[Any]) -> AlertEvent:
 
 def dump_presence(state: PresenceState) -> list[Any]:
     """Return what an engine knows about the resident's presence."""
-    return [state.presence.value, dump_time(state.since), dump_time(state.away_from)]
+    times = (
+        state.since,
+        state.away_from,
+        state.asleep_from,
+        state.absent_from,
+        state.paused_until,
+        state.visit_since,
+    )
+    return [state.presence.value, *map(dump_time, times)]
 
 
 def load_presence(dumped: list[Any]) -> PresenceState:
     """Put back what `dump_presence` returned."""
-    presence, since, away_from = dumped
-    return PresenceState(Presence(presence), load_time_if_any(since), load_time_if_any(away_from))
+    presence, since, away_from, asleep_from, absent_from, paused_until, visit_since = dumped
+    return PresenceState(
+        Presence(presence),
+        load_time_if_any(since),
+        load_time_if_any(away_from),
+        load_time_if_any(asleep_from),
+        load_time_if_any(absent_from),
+        load_time_if_any(paused_until),
+        load_time_if_any(visit_since),
+    )

@@ -40,6 +40,8 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "fact.heard": ("最後に届いたのは{ago}：{sensor}", "Last heard {ago}: {sensor}"),
     "fact.nothing_heard": ("まだ何も届いていません", "Nothing has been heard yet"),
     "presence.home": ("ご在宅のようです", "Somebody seems to be at home"),
+    "presence.asleep": ("お休みのようです", "Somebody seems to be asleep"),
+    "presence.absent": ("長くお留守のようです", "Nobody seems to have been at home for long"),
     "presence.away": (
         "お出かけのようです（戸の開け閉めから）",
         "Nobody seems to be at home (going by the door)",

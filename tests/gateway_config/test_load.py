@@ -389,7 +389,7 @@ def test_a_sensor_that_has_no_good_name_is_shown_by_its_number(mistakes, text, m
             '.hold = "9 h": is longer than its hours, "8 h": it would never fire',
         ),
         ("limit = 10", 'limit = 10\npresence = "home"', "needs a section [presence]"),
-        ("limit = 10", 'limit = 10\npresence = "hom"', 'must be "home" or "away"; did you mean'),
+        ("limit = 10", 'limit = 10\npresence = "hom"', 'or "absent"; did you mean "home"?'),
         ("limit = 10", 'limit = 10\nseverity = "dangr"', 'or "part"; did you mean "danger"?'),
         ('name = "寒い"', "", "rule[1].name: is missing"),
     ],
