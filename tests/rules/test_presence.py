@@ -47,7 +47,7 @@ def test_who_moves_inside_is_at_home():
 
 
 @pytest.mark.parametrize(
-    ("until", "presence"), [(15, Presence.HOME), (16, Presence.AWAY), (9999, Presence.AWAY)]
+    ("until", "presence"), [(15, Presence.HOME), (16, Presence.AWAY), (2000, Presence.AWAY)]
 )
 def test_ten_still_minutes_after_the_door_spoke_last_the_home_is_empty(until, presence):
     assert after(*LEFT, until=until) is presence
