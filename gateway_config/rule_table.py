@@ -5,6 +5,7 @@ sensors must exist, and each of them must be able to measure what the rule judge
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from typing import Any
@@ -16,8 +17,7 @@ from gateway_config.mistakes import Mistake, both, did_you_mean, refusal, shown,
 from gateway_config.model import RuleSettings, SensorSettings, kind_name
 from gateway_config.tables import Table, TableReader
 from rules.alert import Severity
-from rules.condition import Condition, Joining
-from rules.conditions.silent import Silent
+from rules.condition import Condition, Joining, Traits, traits_of
 from rules.engine import Rule
 from rules.hours import Hours
 from rules.presence import Presence
@@ -112,7 +112,7 @@ class _Rule:
     def finished(self) -> Rule:
         """Return it for the engine. There must be no mistakes."""
         settings = self.settings
-        by_default = Severity.FAULT if self._is_silent else Severity.WARNING
+        by_default = Severity.FAULT if self._traits.about_equipment else Severity.WARNING
         return Rule(
             settings.name,
             settings.condition,
@@ -129,14 +129,22 @@ class _Rule:
         return self.kind is not None and hasattr(self.kind, "join")
 
     @property
-    def _is_silent(self) -> bool:
-        return isinstance(self.settings.condition, Silent)
+    def _traits(self) -> Traits:
+        return Traits() if self.kind is None else traits_of(self.kind)
+
+    @property
+    def _judges_silence(self) -> bool:
+        """Whether it judges that a sensor says nothing, whatever it would have said."""
+        everything = self.kind is not None and self.kind.watches == frozenset(Quantity)
+        return everything and self._traits.about_equipment
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._about_names()
         yield from self._about_measuring()
         yield from self._about_times()
         if self.kind is not None:
+            if self.kind.together:
+                yield from self._about_needs()
             yield from self._about_quantity(self.kind)
             yield from self._about_hold(self.kind)
 
@@ -173,8 +181,15 @@ class _Rule:
                 measures = ", ".join(sorted(sensor.device.measures & JUDGEABLE))
                 yield self._mistake(self.key, sensor.name, problem, f"(it measures: {measures})")
             elif not self._can_judge(sensor):
-                problem = "is wired to a pin, which is silent as long as nothing changes"
-                yield self._mistake(self.key, sensor.name, problem)
+                yield self._mistake(self.key, sensor.name, self._why_not(sensor))
+
+    def _about_needs(self) -> Iterator[Mistake]:
+        """Yield what none of the sensors measures, if it is known of all what they measure."""
+        if len(self.sensors) == len(self.names) > 0:
+            measured = {each for sensor in self.sensors for each in sensor.device.measures}
+            for missing in self._missing(measured):
+                problem = f"none of them measures {missing}"
+                yield self._mistake(self.key, ", ".join(self.names), problem)
 
     def _about_quantity(self, kind: type[Condition]) -> Iterator[Mistake]:
         quantity = self.settings.quantity
@@ -182,12 +197,14 @@ class _Rule:
             if quantity is not None:
                 problem = f"{kind_name(kind)} knows by itself what it judges"
                 yield self._mistake("quantity", quantity, problem, "leave it out")
-        elif quantity not in LASTING:
+        elif quantity not in (choices := self._traits.choices or LASTING):
             measured = {each for sensor in self.sensors for each in sensor.device.measures}
-            known = sorted(measured & LASTING or LASTING)
+            known = sorted(measured & choices or choices)
             hint = both(did_you_mean(quantity or "", known), there_are(known))
             problem = "is missing" if quantity is None else "no such quantity"
-            if quantity in JUDGEABLE:
+            if quantity in LASTING:
+                problem = f"is nothing that {kind_name(kind)} can judge"
+            elif quantity in JUDGEABLE:
                 problem = "is over at once, so that the alert would never end"
             yield self._mistake("quantity", quantity, problem, hint)
 
@@ -196,8 +213,10 @@ class _Rule:
         if kind.from_silence and not hold:
             hint = 'how long is too long? Such as hold = "12 h"'
             yield self._mistake("hold", None, "is missing", hint)
-        for sensor in self.sensors:
-            if self._is_silent and timedelta(0) < hold <= sensor.interval:
+        often_first = sorted(self.sensors, key=lambda sensor: sensor.interval)
+        # Of several together the one that is kept most often says enough.
+        for sensor in often_first[:1] if kind.together else self.sensors:
+            if self._judges_silence and timedelta(0) < hold <= sensor.interval:
                 often = (
                     f'{shown(sensor.name)} is kept only every "{duration_text(sensor.interval)}"'
                 )
@@ -224,6 +243,18 @@ class _Rule:
             yield self._mistake("hold", duration_text(hold), problem)
 
     def _can_judge(self, sensor: SensorSettings) -> bool:
-        if self._is_silent and sensor.device.transport == "gpio":
-            return False
-        return bool(sensor.device.measures & self.quantities)
+        return bool(sensor.device.measures & self.quantities) and not self._why_not(sensor)
+
+    def _why_not(self, sensor: SensorSettings) -> str:
+        """Return why it cannot be judged, though it measures something of it; "" if it can."""
+        if self._judges_silence and sensor.device.transport == "gpio":
+            return "is wired to a pin, which is silent as long as nothing changes"
+        alone = self.kind is not None and not self.kind.together
+        missing = next(self._missing(sensor.device.measures), None) if alone else None
+        return f"never measures {missing}" if missing else ""
+
+    def _missing(self, measured: AbstractSet[Quantity]) -> Iterator[str]:
+        """Yield what is not measured, but needed."""
+        for group in self._traits.needs:
+            if not group & measured:
+                yield " or ".join(sorted(group))

@@ -15,10 +15,16 @@ A field of one of these names is no setting; the site gives it:
     zone                a tzinfo: what days and hours are meant in
     latitude_degrees    north is positive, WGS 84
     longitude_degrees   east is positive
+
+Some say more, as class attributes that others leave out; `traits_of` knows what that means:
+
+    about_equipment     True: it is about a fault of equipment, never about a person
+    choices             the quantities of which the rule names one (where `watches` is None)
+    needs               groups of quantities: one of each group, or it could never judge
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, NewType, Protocol, TypeAlias, runtime_checkable
 
@@ -131,6 +137,23 @@ class Joining(Kind, Protocol):
 
 Condition: TypeAlias = Forgetful | Remembering | Joining
 """One kind of judgement."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a kind of condition says about itself if it wants to, at its defaults."""
+
+    about_equipment: bool = False
+    choices: frozenset[Quantity] | None = None
+    """None: whatever lasts."""
+    needs: tuple[frozenset[Quantity], ...] = ()
+    """Of each sensor, or of all of them if they are judged together."""
+
+
+def traits_of(kind: type[Condition]) -> Traits:
+    """Return what it says, or else the defaults."""
+    names = [field.name for field in fields(Traits)]
+    return Traits(**{name: getattr(kind, name) for name in names if hasattr(kind, name)})
 
 
 def kind_of(condition: Condition) -> str:

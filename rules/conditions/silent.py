@@ -14,6 +14,7 @@ class Silent:
     watches: ClassVar[frozenset[Quantity]] = frozenset(Quantity)
     together: ClassVar[bool] = False
     from_silence: ClassVar[bool] = True
+    about_equipment: ClassVar[bool] = True
 
     def judge(self, reading: Reading, previous: float | None) -> Verdict:  # noqa: ARG002
         """Take anything heard as a sign of life of the sensor."""

@@ -3,7 +3,7 @@
 Indoors, in a room without sun (°C):
 
     WBGT = 0.7 Tnw + 0.3 Tg                 ISO 7243
-    Tg   = Ta                               walls as warm as the air
+    Tg   = Ta                               walls as warm as the air, unless a globe is measured
     Tnw  = Ta - 0.912 (Ta - Tw)             still air of 0.2 m/s, Bernard's 0.96 + 0.069 log10(0.2)
     Tw                                      wet bulb in moving air, see humid_air.py
 
@@ -47,11 +47,16 @@ def indoor_wbgt_celsius(
     temperature_celsius: float,
     relative_humidity_percent: float,
     pressure_hpa: float = STANDARD_PRESSURE_HPA,
+    *,
+    globe_celsius: float | None = None,
 ) -> float:
     require_air("temperature", temperature_celsius)
+    globe = temperature_celsius if globe_celsius is None else globe_celsius
+    # A black globe in the sun is 20 °C and more above the air.
+    require("globe temperature", globe, -60, 100, "°C")
     wet_bulb = wet_bulb_celsius(temperature_celsius, relative_humidity_percent, pressure_hpa)
     natural_wet_bulb = temperature_celsius - STILL_AIR_FACTOR * (temperature_celsius - wet_bulb)
-    return 0.7 * natural_wet_bulb + 0.3 * temperature_celsius
+    return 0.7 * natural_wet_bulb + 0.3 * globe
 
 
 def outdoor_wbgt_celsius(

@@ -98,6 +98,8 @@ def written(default):
             return duration_text(default)
         case Path() | ZoneInfo():
             return str(default)
+        case tuple():
+            return list(default)
     return default
 
 

@@ -43,6 +43,14 @@ def test_indoors_it_is_never_above_the_air(celsius, humidity):
     assert indoor_wbgt_celsius(celsius, humidity) <= celsius + 1e-9
 
 
+def test_a_globe_warmer_than_the_air_counts_for_three_tenths():
+    room = indoor_wbgt_celsius(32, 70)
+    assert indoor_wbgt_celsius(32, 70, globe_celsius=32) == room
+    assert indoor_wbgt_celsius(32, 70, globe_celsius=42) == pytest.approx(room + 3)
+    with pytest.raises(ValueError, match="globe temperature is 101 °C, outside -60 to 100 °C"):
+        indoor_wbgt_celsius(32, 70, globe_celsius=101)
+
+
 @given(st.floats(0, 60), st.floats(0, 99))
 def test_more_humidity_is_more_heat(celsius, humidity):
     assert indoor_wbgt_celsius(celsius, humidity) < indoor_wbgt_celsius(celsius, humidity + 1)
