@@ -19,6 +19,7 @@ import rules.conditions
 from drivers.reading import Quantity, Reading
 from gateway_config.duration import parse_duration
 from gateway_config.kinds import find, kinds
+from rules.alert import Severity
 from rules.engine import Engine, Rule
 from rules.hours import Hours
 from rules.presence import Presence, PresenceSensors
@@ -27,6 +28,7 @@ FOLDER = Path(__file__).parents[1] / "vectors" / "rules"
 CONDITIONS = kinds(rules.conditions)
 ZONE = ZoneInfo("Asia/Tokyo")
 DAY_1 = date(2026, 1, 5)
+PLACE = {"zone": ZONE, "latitude_degrees": 34.18, "longitude_degrees": 131.47}
 
 TOPICS = {
     "fires",
@@ -54,24 +56,25 @@ def moment(text):
 def condition_of(kind, table):
     cls = find(rules.conditions, kind)
     types = get_type_hints(cls)
-    return cls(
-        **{
-            name: parse_duration(value) if types[name] is timedelta else value
-            for name, value in table.items()
-            if name in {field.name for field in fields(cls)}
-        }
-    )
+    own = {field.name for field in fields(cls)}
+    values = {name: value for name, value in PLACE.items() if name in own}
+    for name, written in table.items():
+        if name in own:
+            value = tuple(written) if isinstance(written, list) else written
+            values[name] = parse_duration(value) if types[name] is timedelta else value
+    return cls(**values)
 
 
 def rule_of(kind, table):
     return Rule(
         name=table["name"],
         condition=condition_of(kind, table),
-        sensors=tuple(table["sensors"]),
+        sensors=tuple(table.get("sensors", ())),
         quantity=Quantity(table["quantity"]) if "quantity" in table else None,
         hold_for=parse_duration(table.get("hold", "0 s")),
         hours=Hours.parse(table["hours"], ZONE) if "hours" in table else None,
         presence=Presence(table["presence"]) if "presence" in table else None,
+        severity=Severity(table.get("severity", "warning")),
     )
 
 
@@ -84,7 +87,8 @@ class Life:
     """One engine living through one story."""
 
     def __init__(self, kind, file, story):
-        self.rules = [rule_of(kind, file["rule"] | story.get("rule", {}))]
+        parts = [rule_of(part["condition"], part) for part in file.get("part", [])]
+        self.rules = [*parts, rule_of(kind, file["rule"] | story.get("rule", {}))]
         self.presence = presence_of(file["presence"])
         self.engine = Engine(self.rules, self.presence)
         self.events = []
