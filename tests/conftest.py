@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share. Real servers start once, at their first use."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ from tests.fakes.servers import (
 )
 
 T = TypeVar("T")
+
+# Where a shell starts the tests in the background, it has SIGINT ignored, and so would every
+# command that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples at each run, and no time limit but pytest's: a test fails for its code alone.
 settings.register_profile("satomori", derandomize=True, database=None, deadline=None)
