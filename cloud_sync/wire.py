@@ -150,8 +150,8 @@ class LineWriter:
     def event(self, event: AlertEvent, *, time_uncertain: bool = False) -> bytes:
         """Return the line for an alert event; say so if nobody knows whether its time is right."""
         tags = _tags(
+            gateway=self.gateway,  # First: the ingester knows a gateway's lines by it.
             condition=event.condition,
-            gateway=self.gateway,
             phase=event.phase.value,
             place=self.places.get(event.sensor, ""),
             quantity=event.quantity or "",

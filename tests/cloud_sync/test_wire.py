@@ -2,6 +2,7 @@ import gzip
 import tomllib
 import tracemalloc
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -205,9 +206,19 @@ def test_a_point_of_others_is_no_record(line):
 
 @pytest.mark.parametrize("gateway", ["g12", "里守, 1", "a=b", "g.*", "back\\slash"])
 def test_all_lines_of_a_gateway_are_known_as_its_own(gateway):
-    event = AlertEvent("r", "", Phase.FIRING, AT, AT, Severity.DANGER)
-    writer = LineWriter(gateway, "site")
-    lines = [*writer.readings("m", dict.fromkeys(FAMILY, 1.0), AT), writer.event(event)]
+    bare = AlertEvent("r", "", Phase.FIRING, AT, AT, Severity.DANGER)
+    full = replace(
+        bare,
+        sensor="m",
+        value=31.4,
+        condition="above",
+        quantity=Quantity.TEMPERATURE_CELSIUS,
+        evidence=(("limit", 30.0),),
+    )
+    writer = LineWriter(gateway, "site", {"m": "place"})
+    events = [writer.event(event) for event in (bare, full)]
+    loss = writer.loss("budget", 17, (AT, AT), AT)
+    lines = [*writer.readings("m", dict.fromkeys(FAMILY, 1.0), AT), *events, loss]
     assert written_by(gateway, b"".join(lines))
 
 
