@@ -187,20 +187,15 @@ def _pipeline(
 def _listen_from_now(pipeline: Pipeline, config: GatewayConfig, now: datetime) -> None:
     """Let the time in which nobody listened count as such."""
     if pipeline.engine.now is not None:
-        pipeline.engine = Engine.restore(
-            config.rule,
-            pipeline.engine.snapshot(),
-            site.presence_sensors(config),
-            listening_from=now,
-        )
+        pipeline.engine = site.resumed(config, pipeline.engine, now)
 
 
 def _engine(config: GatewayConfig, journal: Journal) -> Engine:
-    presence = site.presence_sensors(config)
     if (snapshot := journal.state("engine")) is not None:
         with _forgiven("the state of the rules"):
+            presence = site.presence_sensors(config)
             return Engine.restore(config.rule, json.loads(snapshot), presence)
-    return Engine(config.rule, presence)
+    return site.engine(config)
 
 
 @contextlib.contextmanager

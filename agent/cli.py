@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 if TYPE_CHECKING:
     from gateway_config.model import GatewayConfig
@@ -37,6 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _AddCommand(Protocol):
+    """Adds a subcommand, and returns its parser for arguments of its own."""
+
+    def __call__(
+        self, name: str, run: Callable[[argparse.Namespace], int], says: str
+    ) -> argparse.ArgumentParser: ...
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="satomori", description="Watches over people who live alone and over small farms."
@@ -51,6 +59,17 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=run)
         return sub
 
+    _add_gateway_commands(command)
+    _add_frame_commands(command)
+    _add_rule_commands(command)
+    _add_cloud_commands(command)
+    return parser
+
+
+def _add_gateway_commands(command: _AddCommand) -> None:
+    from agent.demo.arguments import add_arguments as add_demo_arguments  # noqa: PLC0415
+    from agent.journal_tool import add_arguments as add_journal_arguments  # noqa: PLC0415
+
     run = command("run", _run, "Run the daemon.")
     _config_option(run)
     run.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
@@ -60,10 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE")
 
-    from agent.demo.arguments import add_arguments as add_demo_arguments  # noqa: PLC0415
-
     add_demo_arguments(command("demo", _demo, "Show the whole way of the data, without hardware."))
 
+    status = command("status", _status, "Say how the running daemon is doing: exit 0, 1 or 2.")
+    _config_option(status)
+    status.add_argument("--json", action="store_true", help="as JSON")
+
+    says = "Look into the journal, or let something of it be sent again."
+    for action in add_journal_arguments(command("journal", _journal, says)):
+        _config_option(action)
+
+
+def _add_frame_commands(command: _AddCommand) -> None:
     listen = command("listen", _listen, "Write down every frame that is heard, as JSON Lines.")
     listen.add_argument("--config", type=Path, help="listen as configured (else: all Bluetooth)")
     listen.add_argument("--seconds", type=_seconds, help="stop after so long (else: at Ctrl-C)")
@@ -73,30 +100,33 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument("--device", metavar="KIND", help="decode as this kind (else: try each)")
     decode.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", type=_pair)
 
+
+def _add_rule_commands(command: _AddCommand) -> None:
+    from agent.backtest import add_arguments as add_backtest_arguments  # noqa: PLC0415
+    from agent.rule_tests import arguments as rule_tests  # noqa: PLC0415
+
     replay = command("replay", _replay, "Print the alerts that a recording would have raised.")
     _config_option(replay)
     replay.add_argument("--until", metavar="TIME", help="let time pass up to here")
     replay.add_argument("recording", type=Path, help="readings or frames: .jsonl, .csv, also .gz")
 
-    status = command("status", _status, "Say how the running daemon is doing: exit 0, 1 or 2.")
-    _config_option(status)
-    status.add_argument("--json", action="store_true", help="as JSON")
+    says = "Say how often the rules would have fired, and what other thresholds would have done."
+    backtest = command("backtest", _backtest, says)
+    _config_option(backtest)
+    add_backtest_arguments(backtest)
 
-    from agent.journal_tool import add_arguments as add_journal_arguments  # noqa: PLC0415
+    says = "Try stories on the rules: exit 0, 1 when one went otherwise, or 2 for a bad file."
+    rule_tests.add_arguments(command("test-rules", _test_rules, says))
 
-    says = "Look into the journal, or let something of it be sent again."
-    for action in add_journal_arguments(command("journal", _journal, says)):
-        _config_option(action)
 
+def _add_cloud_commands(command: _AddCommand) -> None:
     from agent.ingest import add_arguments as add_ingest_arguments  # noqa: PLC0415
+    from agent.set_aside_tool import add_arguments as add_set_aside_arguments  # noqa: PLC0415
 
     add_ingest_arguments(command("ingest", _ingest, "Cloud side: bring MQTT into InfluxDB."))
 
-    from agent.set_aside_tool import add_arguments as add_set_aside_arguments  # noqa: PLC0415
-
     says = "Cloud side: look at what no store would take, and try it again."
     add_set_aside_arguments(command("set-aside", _set_aside, says))
-    return parser
 
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
@@ -190,7 +220,8 @@ def _replay(args: argparse.Namespace) -> int:
     config = _loaded(args.config)
     if config is None:
         return WRONG
-    from agent.replay import moment, replay  # noqa: PLC0415
+    from agent.recording import moment  # noqa: PLC0415
+    from agent.replay import replay  # noqa: PLC0415
 
     until: datetime | None = None
     if args.until is not None:
@@ -200,6 +231,21 @@ def _replay(args: argparse.Namespace) -> int:
             print(f"--until {args.until!r} is not a time: {problem}", file=sys.stderr)
             return WRONG
     return replay(config, args.recording, until, sys.stdout, sys.stderr)
+
+
+def _backtest(args: argparse.Namespace) -> int:
+    config = _loaded(args.config)
+    if config is None:
+        return WRONG
+    from agent.backtest import run  # noqa: PLC0415
+
+    return run(config, args, sys.stdout, sys.stderr)
+
+
+def _test_rules(args: argparse.Namespace) -> int:
+    from agent.rule_tests.command import run  # noqa: PLC0415
+
+    return run(args.files, args.config, sys.stdout, sys.stderr)
 
 
 def _status(args: argparse.Namespace) -> int:

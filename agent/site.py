@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cloud_sync.uplink import UplinkSettings
 from cloud_sync.wire import LineWriter
 from gateway_config.model import GatewayConfig
 from gateway_config.model import UplinkSettings as UplinkSection
+from rules.engine import Engine
 from rules.hours import Hours
 from rules.presence import PresenceSensors
 
@@ -45,6 +47,17 @@ def presence_sensors(config: GatewayConfig) -> PresenceSensors | None:
         Hours.parse(section.sleep, config.gateway.timezone) if section.sleep else None,
         absent_after=section.absent_after,
     )
+
+
+def engine(config: GatewayConfig) -> Engine:
+    """Return the rules, which have heard nothing yet."""
+    return Engine(config.rule, presence_sensors(config))
+
+
+def resumed(config: GatewayConfig, before: Engine, at: datetime) -> Engine:
+    """Return the rules as they go on at `at`, when nobody listened since the time of `before`."""
+    presence = presence_sensors(config)
+    return Engine.restore(config.rule, before.snapshot(), presence, listening_from=at)
 
 
 def line_writer(config: GatewayConfig) -> LineWriter:

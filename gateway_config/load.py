@@ -7,7 +7,7 @@ others, and what only follows from another mistake is not reported.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,17 @@ class BadConfig(ValueError):
         super().__init__("\n\n".join([f"{path}: {count}", *map(str, self.mistakes)]))
 
 
-def load(path: Path) -> GatewayConfig:
+def load(path: Path, changed: Callable[[Table], Table] = lambda tree: tree) -> GatewayConfig:
     """Return what the file says. Files that it names are not opened.
+
+    `changed` gets what is written and returns what shall be read in its place: what would another
+    threshold have done?
 
     Raises:
         BadConfig: with all that is wrong: the file cannot be read, is no TOML, or says what makes
             no sense.
     """
-    tree = _toml(path, _text(path, _bytes(path)))
+    tree = changed(_toml(path, _text(path, _bytes(path))))
     reader = TableReader(path.absolute().parent)
     draft = _draft(reader, tree)
     if reader.mistakes:

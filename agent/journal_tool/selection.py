@@ -7,7 +7,7 @@ from typing import NamedTuple
 from agent.clock import EPOCH, MICROSECOND
 from agent.journal.files import Files
 from agent.journal.reader import Record, records
-from agent.replay import moment
+from agent.recording import moment
 from cloud_sync.spans import Spans
 
 

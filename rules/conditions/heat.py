@@ -17,16 +17,13 @@ from drivers.reading import Quantity, Reading
 from rules.condition import Evidence, Memory
 from rules.formulas.wbgt import indoor_wbgt_celsius, outdoor_wbgt_celsius
 from rules.lifecycle import Verdict
-from rules.snapshot import dump_time, load_time, load_time_if_any
+from rules.sample import Sample
 
 AIR: Final = Quantity.TEMPERATURE_CELSIUS
 HUMIDITY: Final = Quantity.HUMIDITY_PERCENT
 GLOBE: Final = Quantity.GLOBE_TEMPERATURE_CELSIUS
 SUN: Final = Quantity.IRRADIANCE_WATT_PER_SQUARE_METRE
 WIND: Final = Quantity.WIND_SPEED_METRE_PER_S
-
-RECENT: Final = timedelta(hours=1)
-"""What is older says nothing about now."""
 
 
 def wbgt_celsius(measured: Mapping[Quantity, float]) -> float | None:
@@ -69,49 +66,23 @@ class Heat:
 
 
 class _Air(Memory):
-    """The last values of one sensor.
+    """What one sensor measured last, and what it amounts to."""
 
-    It judges when all of them are new, not whenever one comes: the temperature of this frame with
-    the humidity of the one before would be a climate that never was.
-    """
-
-    __slots__ = ("_before", "_judged", "_last", "_new", "_settings", "_wbgt_celsius")
+    __slots__ = ("_sample", "_settings", "_wbgt_celsius")
 
     def __init__(self, settings: Heat, dumped: Any) -> None:
         self._settings = settings
-        last, new, before, judged, wbgt = dumped or ([], [], None, None, None)
-        self._last = {Quantity(q): (load_time(at), float(value)) for q, at, value in last}
-        self._new = {Quantity(q) for q in new}
-        """What has come since it judged last."""
-        self._before = load_time_if_any(before)
-        """When the temperature came before it came last."""
-        self._judged = load_time_if_any(judged)
-        """What moment it judged last."""
+        sample, wbgt = (None, None) if dumped is None else dumped
+        self._sample = Sample(AIR, {HUMIDITY}, sample)
         self._wbgt_celsius = None if wbgt is None else float(wbgt)
 
     def judge(self, reading: Reading, previous: float | None) -> Verdict:  # noqa: ARG002
         """Take it in, and judge if it was the last of its kind that was missing."""
-        if reading.quantity is AIR:
-            self._before = None if AIR not in self._last else self._last[AIR][0]
-        self._last[reading.quantity] = (reading.at, reading.value)
-        self._new.add(reading.quantity)
-        recent = {q: v for q, (at, v) in self._last.items() if reading.at - at <= RECENT}
-        # What it did not know to wait for, but what was measured in the same moment, belongs to it.
-        is_complete = reading.at == self._judged or not self._awaited(recent) - self._new
-        if not is_complete or not {AIR, HUMIDITY} <= recent.keys():
+        measured = self._sample.take(reading)
+        if measured is None:
             return Verdict.UNDECIDED
-        self._new.clear()
-        self._judged = reading.at
-        self._wbgt_celsius = wbgt_celsius(recent)
+        self._wbgt_celsius = wbgt_celsius(measured)
         return self._verdict()
-
-    def _awaited(self, recent: Mapping[Quantity, float]) -> set[Quantity]:
-        """Return what it still measures: what was silent for two temperatures is broken."""
-        return {
-            quantity
-            for quantity, (at, _) in self._last.items()
-            if quantity in recent or (self._before is not None and at >= self._before)
-        }
 
     def _verdict(self) -> Verdict:
         wbgt, settings = self._wbgt_celsius, self._settings
@@ -124,19 +95,15 @@ class _Air(Memory):
 
     def evidence(self, at: datetime) -> Evidence:
         """Return what was measured, and what it amounts to; to a tenth, which is more than true."""
-        found = {q.value: v for q, (then, v) in self._last.items() if at - then <= RECENT}
+        found = {quantity.value: value for quantity, value in self._sample.recent(at).items()}
         if self._wbgt_celsius is not None:
             found["wbgt_celsius"] = round(self._wbgt_celsius, 1)
         return found
 
     def shift(self, by: timedelta) -> None:
         """Go on with a clock that was wrong by `by`."""
-        self._last = {q: (at + by, value) for q, (at, value) in self._last.items()}
-        self._before = None if self._before is None else self._before + by
-        self._judged = None if self._judged is None else self._judged + by
+        self._sample.shift(by)
 
     def dump(self) -> Any:
         """Return it as plain data."""
-        last = [[q.value, at.isoformat(), value] for q, (at, value) in self._last.items()]
-        times = [dump_time(self._before), dump_time(self._judged)]
-        return [last, sorted(self._new), *times, self._wbgt_celsius]
+        return [self._sample.dump(), self._wbgt_celsius]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import replay as replaying
-from agent.replay import moment
+from agent.recording import moment
 from drivers.capture import frame_to_json
 from drivers.devices.bthome import UUID
 from gateway_config.load import load
