@@ -137,7 +137,7 @@ def _draft(reader: TableReader, tree: Table) -> GatewayConfig:
     names = {
         name: sensors[at] for at, table in tables if isinstance(name := table.get("name"), str)
     }
-    site = Site(names, _zone(sections), _position(sections), "presence" in tree)
+    site = Site(names, _zone(sections), _position(sections), _doors(sections, tree))
     rules, before = [], list[str]()
     for at, table in _tables(reader, tree, "rule"):
         rules.append(read_rule(reader, at, table, site, before))
@@ -177,6 +177,13 @@ def _position(sections: Mapping[str, Settings]) -> Mapping[str, float]:
     names = ("latitude_degrees", "longitude_degrees")
     known = {name: getattr(gateway, name, None) for name in names}
     return {name: degrees for name, degrees in known.items() if degrees is not None}
+
+
+def _doors(sections: Mapping[str, Settings], tree: Table) -> frozenset[str] | None:
+    if "presence" not in tree:
+        return None
+    presence = sections.get("presence")
+    return frozenset(presence.doors if isinstance(presence, PresenceSettings) else ())
 
 
 def _tables(reader: TableReader, tree: Table, name: str) -> Iterator[tuple[str, Table]]:

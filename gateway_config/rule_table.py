@@ -38,7 +38,8 @@ class Site:
     zone: tzinfo
     position: Mapping[str, float]
     """Empty if it is not known."""
-    has_presence: bool
+    outer_doors: frozenset[str] | None
+    """None: there is no section [presence]."""
 
 
 def read_rule(
@@ -51,7 +52,8 @@ def read_rule(
     noted = len(reader.mistakes)
     kind = reader.kind(rules.conditions, at, "condition", table)
     common = RuleSettings.model_fields
-    from_site = {"zone": site.zone, **site.position}
+    doors = site.outer_doors or frozenset()
+    from_site = {"zone": site.zone, "outer_doors": doors, **site.position}
     condition: Any = reader.make(kind, at, table, common, from_site) if kind else None
     written = {key: table[key] for key in common if key in table} | {"condition": condition}
     settings = reader.section(RuleSettings, at, written)
@@ -232,9 +234,12 @@ class _Rule:
                 yield self._mistake("hours", hours, str(error))
             else:
                 yield from self._about_length(length)
-        if presence is not None and not self.site.has_presence:
-            hint = "write one, with doors and interior"
-            yield self._mistake("presence", presence, "needs a section [presence]", hint)
+        if self.site.outer_doors is None:
+            problem, hint = "needs a section [presence]", "write one, with doors and interior"
+            if presence is not None:
+                yield self._mistake("presence", presence, problem, hint)
+            elif self.kind is not None and self._traits.needs_presence:
+                yield self._mistake("condition", kind_name(self.kind), problem, hint)
 
     def _about_length(self, hours: timedelta) -> Iterator[Mistake]:
         hold = self.settings.hold

@@ -1,6 +1,11 @@
 """Which readings show that a person is there, and which only that a sensor works."""
 
+from typing import Final
+
 from drivers.reading import Quantity, Reading
+
+PEOPLE: Final = frozenset({Quantity.CONTACT_OPEN, Quantity.MOTION_DETECTED, Quantity.BUTTON_EVENT})
+"""What can show it."""
 
 
 def is_activity(reading: Reading, previous: float | None) -> bool:

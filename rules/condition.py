@@ -15,12 +15,14 @@ A field of one of these names is no setting; the site gives it:
     zone                a tzinfo: what days and hours are meant in
     latitude_degrees    north is positive, WGS 84
     longitude_degrees   east is positive
+    outer_doors         the names of the contacts on doors that lead outside; empty if not known
 
 Some say more, as class attributes that others leave out; `traits_of` knows what that means:
 
     about_equipment     True: it is about a fault of equipment, never about a person
     choices             the quantities of which the rule names one (where `watches` is None)
     needs               groups of quantities: one of each group, or it could never judge
+    needs_presence      True: it judges where the resident is, and could not without [presence]
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ from drivers.reading import Quantity, Reading
 from rules.lifecycle import Verdict
 from rules.presence import Presence
 
-FROM_SITE: Final = frozenset({"zone", "latitude_degrees", "longitude_degrees"})
+FROM_SITE: Final = frozenset({"zone", "latitude_degrees", "longitude_degrees", "outer_doors"})
 
 SensorName = NewType("SensorName", str)
 """A setting that names one of the rule's own sensors: the one with a part of its own."""
@@ -148,6 +150,7 @@ class Traits:
     """None: whatever lasts."""
     needs: tuple[frozenset[Quantity], ...] = ()
     """Of each sensor, or of all of them if they are judged together."""
+    needs_presence: bool = False
 
 
 def traits_of(kind: type[Condition]) -> Traits:

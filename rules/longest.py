@@ -52,6 +52,13 @@ class Longest:
         return timedelta(seconds=median(self._days_s))
 
     @property
+    def longest(self) -> timedelta | None:
+        """The longest of all days; None: too few are known."""
+        if len(self._days_s) < ENOUGH_DAYS:
+            return None
+        return timedelta(seconds=max(self._days_s))
+
+    @property
     def second(self) -> timedelta | None:
         """What was exceeded on one day at most; None: too few are known."""
         if len(self._days_s) < ENOUGH_DAYS:

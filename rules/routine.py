@@ -38,7 +38,6 @@ AROUND_SPACES = 6
 
 FLOOR = timedelta(hours=2)
 FALLBACK = timedelta(hours=12)
-AWAY_FLOOR, AWAY_MOST = timedelta(hours=6), timedelta(hours=24)
 
 Limits: TypeAlias = list[timedelta]
 """One for each space of the day."""
@@ -90,15 +89,16 @@ class Explanation:
     """From how many days that is known."""
 
 
-class Routine:
+class HomeRoutine:
     """What one home taught, and what that means. `copy.deepcopy` goes its own way from there."""
 
     def __init__(self, zone: tzinfo, coverage: Coverage, profile: Profile = STANDARD) -> None:
-        self._zone, self._coverage, self._profile = zone, coverage, profile
-        self._most: timedelta = coverage.value
+        self.coverage = coverage
+        """May change: a battery dies, a sensor is added."""
+        self._zone, self._profile = zone, profile
         self._days = Days(zone)
-        self._learned: tuple[int, list[timedelta | None], Limits] | None = None
-        """From which count of days, and what: reckoned when it is asked for, once a day."""
+        self._learned: tuple[tuple[int, Coverage], list[timedelta | None], Limits] | None = None
+        """From what, and what: reckoned when it is asked for, once a day."""
 
     @property
     def days(self) -> int:
@@ -130,10 +130,11 @@ class Routine:
 
         It is never sooner than FLOOR after `since`.
         """
-        if self._coverage is Coverage.HARDLY:
-            return since + self._most
+        most: timedelta = self.coverage.value
+        if self.coverage is Coverage.HARDLY:
+            return since + most
         if self.days < ENOUGH_DAYS:
-            return since + max(FALLBACK, self._most)
+            return since + max(FALLBACK, most)
         limits = self._tables()[1]
         at = since + FLOOR
         while True:
@@ -151,13 +152,6 @@ class Routine:
     def limit(self, since: datetime) -> timedelta:
         """Return how long a silence that began at `since` may last."""
         return self.due(since) - since
-
-    def away_due(self, since: datetime) -> datetime:
-        """Return when somebody has to be told who left at `since` and has not come back."""
-        if self.days < ENOUGH_DAYS:
-            return since + FALLBACK
-        longest = timedelta(minutes=STEP_MINUTES * max(self._days.outings))
-        return since + min(max(longest * 1.5 + timedelta(hours=1), AWAY_FLOOR), AWAY_MOST)
 
     def explain(self, since: datetime, at: datetime) -> Explanation:
         """Return why it is, or is not yet, too long at `at`."""
@@ -187,16 +181,17 @@ class Routine:
         return routine
 
     def _tables(self) -> tuple[list[timedelta | None], Limits]:
-        if self._learned is None or self._learned[0] != self._days.count:
+        known = self._days.count, self.coverage
+        if self._learned is None or self._learned[0] != known:
             usual = usual_minutes(self._days.closed)
             few = 1 + ENOUGH_DAYS / self.days
             limits = [self._limit(minutes, few) for minutes in usual]
             shown = [None if minutes is None else timedelta(minutes=minutes) for minutes in usual]
-            self._learned = self._days.count, shown, limits
+            self._learned = known, shown, limits
         return self._learned[1], self._learned[2]
 
     def _limit(self, minutes: int | None, few: float) -> timedelta:
-        most = self._most
+        most: timedelta = self.coverage.value
         if minutes is None:
             return most
         usual = timedelta(minutes=minutes)

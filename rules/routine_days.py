@@ -20,9 +20,6 @@ SHORT = timedelta(minutes=30)
 """Every home is as still as that, all day long: it is not written down."""
 
 NEVER_USUAL = timedelta(hours=16)
-LONGEST_OUTING = timedelta(hours=24)
-"""Who stays away longer has travelled."""
-
 KNOWN_SPACES = 36
 """A day counts if for six hours somebody was known to be at home."""
 
@@ -34,14 +31,11 @@ class Days:
         self.zone = zone
         self.closed: list[bytes] = []
         """Oldest first. Today is not among them."""
-        self.outings: list[int] = []
-        """The longest of each of these days, in steps."""
         self.count = 0
         """How many days ever counted: while it stays the same, nothing new was learned."""
         self._number: int | None = None
         """Of today, in the calendar."""
         self._today = bytearray()
-        self._outing = 0
         self._since: datetime | None = None
         """The last sign of life."""
         self._settled: datetime | None = None
@@ -75,7 +69,7 @@ class Days:
         """Nobody listened from `begin` to `end`; both are in the past or now."""
         if self._since is not None and end > self._since:
             out, ignored, begin = self._out, self._ignored, max(begin, self._since)
-            self._settle(self._since, begin, returned=False)
+            self._settle(self._since, begin)
             self._begin(end, alive=False)
             self._out, self._ignored = out, ignored
 
@@ -90,11 +84,9 @@ class Days:
         """Return plain data for JSON, from which `load` makes the same again."""
         return {
             "closed": [day.hex() for day in self.closed],
-            "outings": list(self.outings),
             "count": self.count,
             "number": self._number,
             "today": self._today.hex(),
-            "outing": self._outing,
             "since": dump_time(self._since),
             "settled": dump_time(self._settled),
             "out": self._out,
@@ -104,13 +96,9 @@ class Days:
     def load(self, dumped: dict[str, Any]) -> None:
         """Become what was dumped. Raises KeyError, TypeError or ValueError if it was not."""
         self.closed = [_day(text) for text in dumped["closed"]][-KEPT_DAYS:]
-        self.outings = [int(steps) for steps in dumped["outings"]][-KEPT_DAYS:]
-        if len(self.outings) != len(self.closed):
-            raise ValueError(f"{len(self.closed)} days with {len(self.outings)} outings")
         self.count = int(dumped["count"])
         self._number = None if dumped["number"] is None else int(dumped["number"])
         self._today = bytearray() if self._number is None else bytearray(_day(dumped["today"]))
-        self._outing = int(dumped["outing"])
         self._since, self._settled = (
             load_time_if_any(dumped[name]) for name in ("since", "settled")
         )
@@ -124,12 +112,10 @@ class Days:
         if alive:
             self._write(at, at, still=False)
 
-    def _settle(self, since: datetime, at: datetime, *, returned: bool = True) -> None:
+    def _settle(self, since: datetime, at: datetime) -> None:
         """Write what was between `_settled` and `at`: life until `since`, then none."""
         length = at - since
         self._write(self._settled or since, since, still=False)
-        if self._out and returned and length <= LONGEST_OUTING:
-            self._outing = max(self._outing, _steps(length))
         if not self._out and not self._ignored and length < NEVER_USUAL:
             self._write(since, at, still=True)
 
@@ -155,9 +141,7 @@ class Days:
         known = sum(steps != UNKNOWN for steps in self._today)
         if known >= KNOWN_SPACES:
             self.closed = [*self.closed, bytes(self._today)][-KEPT_DAYS:]
-            self.outings = [*self.outings, self._outing][-KEPT_DAYS:]
             self.count += 1
-            self._outing = 0
         self._number, self._today = day, bytearray([UNKNOWN]) * SPACES_PER_DAY
 
     def _minute(self, at: datetime) -> int:

@@ -121,8 +121,9 @@ class OwnRules:
         several = table.get("sensors")
         named = [table.get("sensor"), *(several if isinstance(several, list) else [])]
         sensors = dict.fromkeys(name for name in named if isinstance(name, str))
-        position = {name: getattr(self._gateway, name) for name in FROM_SITE - {"zone"}}
-        there = Site(sensors, self._gateway.timezone, position, self._presence is not None)
+        position = {name: getattr(self._gateway, name) for name in PLACE if name in FROM_SITE}
+        doors = None if self._presence is None else self._presence.doors
+        there = Site(sensors, self._gateway.timezone, position, doors)
         return read_rule(reader, where, table, there, before)
 
 

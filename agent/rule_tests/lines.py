@@ -4,7 +4,7 @@ Each entry is refused by itself, in words for those who write it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import cast
@@ -29,6 +29,11 @@ WORDS = ("the gateway starts", "time passes", "restart", "power cut until", "clo
 
 FORMS = 'write ["08:20", sensor, quantity, number], or ["08:20", what] where what is: ' + ", ".join(
     [*(f'"{word}"' for word in WORDS[:3]), '"power cut until", time', f'"{WORDS[4]}", "2 h"']
+)
+
+EACH_DAY_FORM = (
+    "write { days = [1, 8], timeline = [ … ] }, with the first and the last day and lines "
+    'such as ["08:20", sensor, quantity, number]'
 )
 
 ALERT_FORMS = (
@@ -76,6 +81,24 @@ def step_of(line: object, known: Known) -> Step:
             raise BadEntry("nobody knows what happens", both(did_you_mean(word, WORDS), FORMS))
         case _:
             raise BadEntry("is nothing that happens", FORMS)
+
+
+def each_day(table: Mapping[object, object]) -> Iterator[list[object]]:
+    """Yield the lines of every day from the first to the last. Raises BadEntry."""
+    match table:
+        case {"days": [int(first), int(last)], "timeline": [*lines]} if (
+            len(table) == 2 and 1 <= first <= last <= MAX_DAYS
+        ):
+            pass
+        case _:
+            raise BadEntry("is not what happens each day", EACH_DAY_FORM)
+    for day in range(first, last + 1):
+        for line in lines:
+            match line:
+                case [str(at), *what] if not at.startswith("day"):
+                    yield [f"day {day} {at}", *what]
+                case _:
+                    raise BadEntry(f"{shown(line)} is no line of a day", EACH_DAY_FORM)
 
 
 def time_of(written: object, known: Known) -> datetime:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.recording import YEARS
 from agent.rule_tests.bench import Bench, ConfiguredRules, OwnRules
-from agent.rule_tests.lines import BadEntry, Known, alert_of, step_of, time_of
+from agent.rule_tests.lines import BadEntry, Known, alert_of, each_day, step_of, time_of
 from agent.rule_tests.story import Calendar, ClockSet, Expected, Passes, Restart, Step, Story
 from gateway_config.load import BadConfig
 from gateway_config.mistakes import Mistake, both, did_you_mean, key_path, shown, there_are, unknown
@@ -233,7 +233,7 @@ class _File:
     def _steps(self, at: str, table: Table, known: Known) -> tuple[Step, ...]:
         """Return what happens, and that time passes until the end of the story."""
         found: list[tuple[str, object, Step]] = []
-        for where, line in self._entries(f"{at}.timeline", table.get("timeline")):
+        for where, line in self._timeline(f"{at}.timeline", table.get("timeline")):
             try:
                 found.append((where, line, step_of(line, known)))
             except BadEntry as bad:
@@ -246,6 +246,17 @@ class _File:
                 self._note(f"{at}.until", None, bad.problem, bad.hint)
         self._order(found, known.calendar)
         return tuple(step for _, _, step in found)
+
+    def _timeline(self, at: str, listed: object) -> Iterator[tuple[str, object]]:
+        """Yield what happens; what happens each day is written once, and comes once a day."""
+        for where, entry in self._entries(at, listed):
+            if not isinstance(entry, dict):
+                yield where, entry
+                continue
+            try:
+                yield from ((where, line) for line in each_day(entry))
+            except BadEntry as bad:
+                self._note(where, entry, bad.problem, bad.hint)
 
     def _entries(self, at: str, listed: object) -> Iterator[tuple[str, object]]:
         if isinstance(listed, list):

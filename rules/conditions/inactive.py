@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from drivers.reading import Quantity, Reading
-from rules.activity import is_activity
+from rules.activity import PEOPLE, is_activity
 from rules.lifecycle import Verdict
 
 
@@ -12,9 +12,7 @@ from rules.lifecycle import Verdict
 class Inactive:
     """Breached since the last sign of a person. The hold time says what is too long."""
 
-    watches: ClassVar[frozenset[Quantity]] = frozenset(
-        {Quantity.CONTACT_OPEN, Quantity.MOTION_DETECTED, Quantity.BUTTON_EVENT}
-    )
+    watches: ClassVar[frozenset[Quantity]] = PEOPLE
     together: ClassVar[bool] = True
     from_silence: ClassVar[bool] = True
 

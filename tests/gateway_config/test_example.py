@@ -21,6 +21,7 @@ from gateway_config.duration import duration_text
 from gateway_config.kinds import find, kinds
 from gateway_config.load import SECTIONS, load
 from gateway_config.model import GatewayConfig, RuleSettings, SensorSettings, kind_name
+from rules.condition import FROM_SITE
 
 EXAMPLE = Path(gateway_config.__file__).with_name("example.toml")
 AT_DEFAULT = re.compile(r"# (\[+\w+\]+|\w+ = .+)")
@@ -86,7 +87,8 @@ def defaults():
         for key, field in section.model_fields.items()
     }
     for kind, cls in PER_KIND.items():
-        found |= {(kind, field.name): field.default for field in fields(cls) if field.init}
+        own = [field for field in fields(cls) if field.init and field.name not in FROM_SITE]
+        found |= {(kind, field.name): field.default for field in own}
     none = (MISSING, PydanticUndefined)
     return {option: None if default in none else default for option, default in found.items()}
 

@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.routine import (
-    AWAY_FLOOR,
-    AWAY_MOST,
     CAUTIOUS,
     FALLBACK,
     FLOOR,
     STANDARD,
     Coverage,
-    Routine,
+    HomeRoutine,
 )
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -40,7 +38,7 @@ def live(routine, days, *, first=0, rises=7.0, nap=1.5):
 
 
 def home(days=28, coverage=Coverage.WELL, profile=STANDARD, **habits):
-    routine = Routine(TOKYO, coverage, profile)
+    routine = HomeRoutine(TOKYO, coverage, profile)
     live(routine, days, **habits)
     return routine
 
@@ -86,7 +84,7 @@ def test_after_28_days_a_day_is_forgotten():
 
 def rare(days, profile=STANDARD):
     """Return what a home teaches in which somebody moves every three hours, day and night."""
-    routine = Routine(TOKYO, Coverage.WELL, profile)
+    routine = HomeRoutine(TOKYO, Coverage.WELL, profile)
     for n in range(8 * days + 1):
         routine.moved(at(0, 3 * n))
     return routine
@@ -184,21 +182,6 @@ def test_a_silence_that_was_none_is_learned():
     assert routine.due(at(16, 7)) > at(16, 12)
 
 
-def test_who_is_out_long_may_be_out_long_again():
-    routine = home(3)
-    assert routine.away_due(at(3, 9)) - at(3, 9) == FALLBACK
-    live(routine, 25, first=3)
-    assert routine.away_due(at(28, 9)) - at(28, 9) == AWAY_FLOOR
-    routine.left(at(28, 9))
-    live(routine, 2, first=28, rises=19)
-    assert routine.away_due(at(30, 9)) - at(30, 9) == 16 * HOUR
-    for day in (31, 33):
-        routine.left(at(day, 1))
-        live(routine, 1, first=day, rises=20)
-        live(routine, 1, first=day + 1)
-    assert routine.away_due(at(35, 9)) - at(35, 9) == AWAY_MOST
-
-
 def test_it_can_be_explained():
     told = home().explain(at(28, 13), at(28, 14))
     assert told.still == HOUR
@@ -209,7 +192,7 @@ def test_it_can_be_explained():
 
 
 def test_a_time_of_day_at_which_nobody_is_ever_home_is_not_usual():
-    routine = Routine(TOKYO, Coverage.WELL)
+    routine = HomeRoutine(TOKYO, Coverage.WELL)
     for day in range(14):
         live(routine, 1, first=day, rises=18)
         routine.left(at(day + 1, 1))
@@ -218,7 +201,7 @@ def test_a_time_of_day_at_which_nobody_is_ever_home_is_not_usual():
 
 
 def test_the_same_moments_in_another_zone_of_the_caller_are_the_same():
-    routine, other = home(12), Routine(TOKYO, Coverage.WELL)
+    routine, other = home(12), HomeRoutine(TOKYO, Coverage.WELL)
     live(Caller(other), 12)
     since = at(12, 13)
     assert other.due(since.astimezone(UTC)) == routine.due(since)
@@ -236,7 +219,7 @@ class Caller:
 
 def test_a_day_on_which_the_clocks_change_is_a_day():
     zone = ZoneInfo("Europe/Berlin")
-    routine = Routine(zone, Coverage.WELL)
+    routine = HomeRoutine(zone, Coverage.WELL)
     begin = datetime(2026, 10, 1, tzinfo=UTC)
     for n in range(24 * 45):
         routine.moved(begin + n * HOUR)
@@ -296,7 +279,7 @@ def test_dumped_and_loaded_at_any_moment_it_goes_on_the_same(steps, cut, known):
     for number, step in enumerate(steps):
         if number == cut:
             dumped = json.loads(json.dumps(other.dump()))
-            other = Routine.load(dumped, TOKYO, Coverage.WELL)
+            other = HomeRoutine.load(dumped, TOKYO, Coverage.WELL)
         told(other, now, step)
         now = told(routine, now, step)
         assert other.due(now) == routine.due(now)
@@ -329,13 +312,12 @@ def test_asking_changes_nothing(steps):
         now = told(routine, now, step)
         routine.due(now)
         routine.explain(now, now + HOUR)
-        routine.away_due(now)
     assert routine.dump() == quiet.dump()
 
 
 @given(STEPS, st.integers(-12, 14))
 def test_in_every_zone_a_day_is_a_day(steps, hours):
-    routine = Routine(timezone(hours * HOUR), Coverage.WELL)
+    routine = HomeRoutine(timezone(hours * HOUR), Coverage.WELL)
     now = at(0, 0)
     for step in steps:
         now = told(routine, now, step)
@@ -344,13 +326,13 @@ def test_in_every_zone_a_day_is_a_day(steps, hours):
 
 
 @pytest.mark.parametrize(
-    "damage", [{"closed": ["00"]}, {"outings": [1]}, {"since": "x"}, {"today": 3}, {"count": None}]
+    "damage", [{"closed": ["00"]}, {"since": "x"}, {"today": 3}, {"count": None}]
 )
 def test_what_is_no_dump_is_refused(damage):
     with pytest.raises(ValueError):
-        Routine.load(home(9).dump() | damage, TOKYO, Coverage.WELL)
+        HomeRoutine.load(home(9).dump() | damage, TOKYO, Coverage.WELL)
 
 
 def test_an_empty_dump_is_refused():
     with pytest.raises(ValueError, match="no dump of a routine"):
-        Routine.load({}, TOKYO, Coverage.WELL)
+        HomeRoutine.load({}, TOKYO, Coverage.WELL)
