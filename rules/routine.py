@@ -1,21 +1,26 @@
 """What is usual in one home: how long it is still at which time of day, and when that is too long.
 
-    usual   the stillest that the home was at this time of day, an hour more or less, in the last
-            28 days that are known
-    margin  some minutes, and a part of what is usual; twice as much after seven days as after very
-            many, because few days have not seen much
-    limit   usual + margin, at least two hours, at most what `Coverage` allows
+Two things are usual, of the last 28 days that are known, each within an hour more or less:
 
-Too long is when the home has been still for longer than the limit for that very time of day: who
-sleeps until seven each day is asked about at nine, not when twelve hours are over.
+    still   the stillest that the home was by this time of day
+    begun   the longest silence that began at the time of day when this one did
+
+and each has a limit: what is usual, some minutes, and a part of what is usual; twice as much on top
+after seven days as after very many, because few days have not seen much. Too long is what exceeds
+either, but never less than two hours, and in any case what exceeds the most that the profile allows
+for homes that are covered so well; unless that happened on two days: who sleeps for ten hours
+unseen is not called each morning.
+
+Who sleeps until seven each day is asked about at nine, not when twelve hours are over; and who rose
+at seven and then is still is asked about sooner, because no silence that begins then lasts long.
 
 There is no clock here: time is what the methods are told, in UTC, and it only moves forward.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from enum import Enum
+from enum import Enum, auto
 from typing import Any, Self, TypeAlias
 
 from rules.routine_days import (
@@ -23,6 +28,7 @@ from rules.routine_days import (
     SPACES_PER_DAY,
     STEP_MINUTES,
     UNKNOWN,
+    Day,
     Days,
     space_of,
 )
@@ -36,6 +42,9 @@ ENOUGH_OF_A_SPACE = 3
 AROUND_SPACES = 6
 """What is usual an hour earlier or later is usual."""
 
+BEYOND = timedelta(minutes=30)
+"""How much longer than on the second stillest day it may be, whatever the profile allows."""
+
 FLOOR = timedelta(hours=2)
 FALLBACK = timedelta(hours=12)
 
@@ -44,12 +53,12 @@ Limits: TypeAlias = list[timedelta]
 
 
 class Coverage(Enum):
-    """How much of the home its sensors see. The value: after how long somebody is told anyway."""
+    """How much of the home its sensors see."""
 
-    WELL = timedelta(hours=11)
-    PART = timedelta(hours=16)
+    WELL = auto()
+    PART = auto()
     """One room of several: an evening elsewhere is not seen, and is no reason to call anybody."""
-    HARDLY = timedelta(hours=24)
+    HARDLY = auto()
     """A fridge alone: nothing can be learned that would be of help."""
 
     @classmethod
@@ -63,18 +72,66 @@ class Coverage(Enum):
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Hours on the floor against calls for nothing: the margin, in the long run."""
+class Margin:
+    """What comes on top of what is usual, in the long run."""
 
-    margin: timedelta
+    least: timedelta
     part_of_usual: float
 
+    def limit(self, usual: timedelta, few: float) -> timedelta:
+        """Return what is too long; `few` is 1 after very many days, 2 after seven."""
+        return usual + few * (self.least + self.part_of_usual * usual)
 
-STANDARD = Profile(timedelta(minutes=30), 0.4)
+
+@dataclass(frozen=True)
+class Profile:
+    """Hours on the floor against calls for nothing."""
+
+    still: Margin
+    begun: Margin
+    most: Mapping[Coverage, timedelta]
+    """After so long somebody is told in any case."""
+
+
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+STANDARD = Profile(
+    Margin(30 * _MINUTE, 0.4),
+    Margin(60 * _MINUTE, 0.5),
+    {Coverage.WELL: 9.5 * _HOUR, Coverage.PART: 16 * _HOUR, Coverage.HARDLY: 24 * _HOUR},
+)
 """The aim: one false alarm in a month of living there."""
 
-CAUTIOUS = Profile(timedelta(minutes=90), 0.5)
+CAUTIOUS = Profile(
+    Margin(90 * _MINUTE, 0.5),
+    Margin(150 * _MINUTE, 0.5),
+    {Coverage.WELL: 11 * _HOUR, Coverage.PART: 16 * _HOUR, Coverage.HARDLY: 24 * _HOUR},
+)
 """The aim: one in four months, which no recording at hand is long enough to show."""
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual about one space of the day."""
+
+    most: timedelta
+    """On the stillest day."""
+    second: timedelta
+    """On the second stillest."""
+
+
+Usuals: TypeAlias = list[Usual | None]
+"""One for each space of the day; None: too few days know it."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the days taught, and what is too long by it."""
+
+    still: Usuals
+    begun: Usuals
+    still_limits: Limits
+    begun_limits: Limits
 
 
 @dataclass(frozen=True)
@@ -97,7 +154,7 @@ class HomeRoutine:
         """May change: a battery dies, a sensor is added."""
         self._zone, self._profile = zone, profile
         self._days = Days(zone)
-        self._learned: tuple[tuple[int, Coverage], list[timedelta | None], Limits] | None = None
+        self._learned: tuple[tuple[int, Coverage], Learned] | None = None
         """From what, and what: reckoned when it is asked for, once a day."""
 
     @property
@@ -130,24 +187,25 @@ class HomeRoutine:
 
         It is never sooner than FLOOR after `since`.
         """
-        most: timedelta = self.coverage.value
         if self.coverage is Coverage.HARDLY:
-            return since + most
+            return since + self._most
         if self.days < ENOUGH_DAYS:
-            return since + max(FALLBACK, most)
-        limits = self._tables()[1]
+            return since + max(FALLBACK, self._most)
+        learned = self._learn()
+        latest = since + max(FLOOR, learned.begun_limits[space_of(since.astimezone(self._zone))])
         at = since + FLOOR
-        while True:
+        while at < latest:
             local = at.astimezone(self._zone)
             end = at + timedelta(
                 minutes=SPACE_MINUTES - local.minute % SPACE_MINUTES,
                 seconds=-local.second,
                 microseconds=-local.microsecond,
             )
-            crossing = since + limits[space_of(local)]
+            crossing = since + learned.still_limits[space_of(local)]
             if crossing < end:
-                return max(crossing, at)
+                return min(max(crossing, at), latest)
             at = end
+        return latest
 
     def limit(self, since: datetime) -> timedelta:
         """Return how long a silence that began at `since` may last."""
@@ -155,10 +213,14 @@ class HomeRoutine:
 
     def explain(self, since: datetime, at: datetime) -> Explanation:
         """Return why it is, or is not yet, too long at `at`."""
-        usual = None
+        usual, limit = None, self.limit(since)
         if self.days >= ENOUGH_DAYS:
-            usual = self._tables()[0][space_of(at.astimezone(self._zone))]
-        return Explanation(usual, at - since, self.limit(since), self.days)
+            learned, began = self._learn(), space_of(since.astimezone(self._zone))
+            if limit == max(FLOOR, learned.begun_limits[began]):
+                usual = learned.begun[began]
+            else:
+                usual = learned.still[space_of(at.astimezone(self._zone))]
+        return Explanation(None if usual is None else usual.most, at - since, limit, self.days)
 
     def dump(self) -> dict[str, Any]:
         """Return plain data for JSON, from which `load` makes the same again."""
@@ -180,42 +242,56 @@ class HomeRoutine:
             raise ValueError(f"this is no dump of a routine: {problem!r}") from problem
         return routine
 
-    def _tables(self) -> tuple[list[timedelta | None], Limits]:
+    @property
+    def _most(self) -> timedelta:
+        return self._profile.most[self.coverage]
+
+    def _learn(self) -> Learned:
         known = self._days.count, self.coverage
         if self._learned is None or self._learned[0] != known:
-            usual = usual_minutes(self._days.closed)
-            few = 1 + ENOUGH_DAYS / self.days
-            limits = [self._limit(minutes, few) for minutes in usual]
-            shown = [None if minutes is None else timedelta(minutes=minutes) for minutes in usual]
-            self._learned = known, shown, limits
-        return self._learned[1], self._learned[2]
+            still, begun = usual_of(self._days.closed)
+            profile = self._profile
+            self._learned = (
+                known,
+                Learned(
+                    still,
+                    begun,
+                    [self._limit(usual, profile.still) for usual in still],
+                    [self._limit(usual, profile.begun) for usual in begun],
+                ),
+            )
+        return self._learned[1]
 
-    def _limit(self, minutes: int | None, few: float) -> timedelta:
-        most: timedelta = self.coverage.value
-        if minutes is None:
-            return most
-        usual = timedelta(minutes=minutes)
-        margin = few * (self._profile.margin + self._profile.part_of_usual * usual)
-        return min(max(usual + margin, FLOOR), most)
-
-
-def usual_minutes(days: Sequence[bytes]) -> list[int | None]:
-    """Return how still it was at most about each time of day; None where too few days know."""
-    known = [0] * SPACES_PER_DAY
-    most = [0] * SPACES_PER_DAY
-    for day in days:
-        for space, steps in enumerate(_around(day)):
-            if day[space] != UNKNOWN:
-                known[space] += 1
-                most[space] = max(most[space], steps)
-    return [
-        STEP_MINUTES * steps if count >= ENOUGH_OF_A_SPACE else None
-        for steps, count in zip(most, known, strict=True)
-    ]
+    def _limit(self, usual: Usual | None, margin: Margin) -> timedelta:
+        if usual is None:
+            return self._most
+        few = 1 + ENOUGH_DAYS / self.days
+        most = max(self._most, usual.second + BEYOND)
+        return min(max(margin.limit(usual.most, few), FLOOR), most)
 
 
-def _around(day: bytes) -> list[int]:
-    """Return for each space the stillest that is known within an hour; the day is a ring."""
-    ring = [0 if steps == UNKNOWN else steps for steps in day]
-    ring = [*ring[-AROUND_SPACES:], *ring, *ring[:AROUND_SPACES]]
+def usual_of(days: Sequence[Day]) -> tuple[Usuals, Usuals]:
+    """Return how still it was by each time of day, and how long silences were that began then."""
+    by_then = [_around([0 if steps == UNKNOWN else steps for steps in day.still]) for day in days]
+    from_then = [_around(list(day.begun)) for day in days]
+    still: Usuals = []
+    begun: Usuals = []
+    for space in range(SPACES_PER_DAY):
+        known = [n for n, day in enumerate(days) if day.still[space] != UNKNOWN]
+        still.append(_usual([by_then[n][space] for n in known]))
+        begun.append(_usual([from_then[n][space] for n in known]))
+    return still, begun
+
+
+def _usual(steps: Sequence[int]) -> Usual | None:
+    """Return it for one space, by the days that know it."""
+    if len(steps) < ENOUGH_OF_A_SPACE:
+        return None
+    *_, second, most = sorted(timedelta(minutes=STEP_MINUTES * each) for each in steps)
+    return Usual(most, second)
+
+
+def _around(day: list[int]) -> list[int]:
+    """Return for each space the most within an hour; the day is a ring."""
+    ring = [*day[-AROUND_SPACES:], *day, *day[:AROUND_SPACES]]
     return [max(ring[space : space + 2 * AROUND_SPACES + 1]) for space in range(SPACES_PER_DAY)]
