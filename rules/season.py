@@ -106,7 +106,7 @@ class Season(Memory):
 
     def verdict(self, at: datetime) -> Verdict:
         """Say what the days mean."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} cannot judge by its days at {at}")
 
     def advance(self, at: datetime) -> Verdict:  # noqa: ARG002
         """Be over: it was woken because its time is."""
