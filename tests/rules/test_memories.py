@@ -1,7 +1,7 @@
 """What every condition that remembers promises: however it is looked at, the answer is the same."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 
 from drivers.reading import Quantity, Reading
 from rules.conditions.bath_cold import BathCold
+from rules.conditions.cold_water import ColdWater
+from rules.conditions.drying_out import DryingOut
 from rules.conditions.heat import Heat
+from rules.conditions.leak import Leak
+from rules.conditions.no_effect import NoEffect
 from rules.conditions.overdue import Overdue
 from rules.conditions.pressed import Pressed
 from rules.conditions.stuck import Stuck
+from rules.conditions.trap_sprung import TrapSprung
 from rules.engine import TOLERANCE, Engine, Rule
 
 START = datetime(2026, 7, 5, tzinfo=UTC)
@@ -25,6 +30,13 @@ RULES = [
     Rule("bath", BathCold(limit_celsius=20), ("a", "b")),
     Rule("late", Overdue(at_most=timedelta(hours=5)), ("a", "b")),
     Rule("stuck", Stuck(unchanged_for=timedelta(hours=3)), ("a", "b"), NUMBER),
+    Rule("dry suction", NoEffect("a", within=timedelta(minutes=10)), ("a", "b")),
+    Rule("leak", Leak("a", fall_within=timedelta(hours=2)), ("a", "b")),
+    Rule("trap", TrapSprung(motion=("b",)), ("a", "b")),
+    Rule("two traps", TrapSprung(), ("a", "b")),
+    # All that happens is within their days.
+    Rule("cold water", ColdWater(UTC, date(2026, 8, 25), 60, 0), ("a", "b")),
+    Rule("drying-out", DryingOut(UTC, date(2026, 6, 25), date(2026, 8, 20), 1, 2), ("a", "b")),
 ]
 
 VALUES = {
@@ -35,6 +47,10 @@ VALUES = {
     Quantity.MOTION_DETECTED: [0.0, 1.0],
     Quantity.CONTACT_OPEN: [0.0, 1.0],
     Quantity.BUTTON_EVENT: [1.0, 4.0],
+    Quantity.SWITCHED_ON: [0.0, 1.0],
+    Quantity.TRAP_SPRUNG: [0.0, 1.0],
+    Quantity.WATER_FLOW_LITRE_PER_MINUTE: [0.0, 20.0],
+    Quantity.WATER_LEVEL_MILLIMETRE: [-20.0, 60.0, 155.0, 170.0],
 }
 said = st.sampled_from([(quantity, v) for quantity, values in VALUES.items() for v in values])
 steps = st.lists(
