@@ -25,12 +25,16 @@ START = datetime(2026, 7, 5, tzinfo=UTC)
 HOURS = timedelta(hours=2)
 NUMBER = Quantity.TEMPERATURE_CELSIUS
 
-RULES = [
+BY_THE_CLOCK = [
+    Rule("night", NightExit(UTC, ("a",), again_after=HOURS), ("a", "b")),
+]
+"""What is meant in hours of the day, which do not move when the clock is set."""
+
+IN_ANY_TIME = [
     Rule("call", Pressed(cleared_by=("b",), over_after=HOURS), ("a", "b")),
     Rule("heat", Heat(limit_celsius=28), ("a", "b")),
     Rule("bath", BathCold(limit_celsius=20), ("a", "b")),
     Rule("late", Overdue(at_most=timedelta(hours=5)), ("a", "b")),
-    Rule("night", NightExit(UTC, ("a",), again_after=HOURS), ("a", "b")),
     Rule("stuck", Stuck(unchanged_for=timedelta(hours=3)), ("a", "b"), NUMBER),
     Rule("dry suction", NoEffect("a", within=timedelta(minutes=10)), ("a", "b")),
     Rule("leak", Leak("a", fall_within=timedelta(hours=2)), ("a", "b")),
@@ -40,6 +44,7 @@ RULES = [
     Rule("cold water", ColdWater(UTC, date(2026, 8, 25), 60, 0), ("a", "b")),
     Rule("drying-out", DryingOut(UTC, date(2026, 6, 25), date(2026, 8, 20), 1, 2), ("a", "b")),
 ]
+RULES = [*IN_ANY_TIME, *BY_THE_CLOCK]
 
 VALUES = {
     Quantity.TEMPERATURE_CELSIUS: [10.0, 19.0, 27.0, 34.0, 99.0],
@@ -109,7 +114,7 @@ def test_what_is_too_late_changes_nothing(steps, place, late):
 @given(steps, st.integers(-3000, 3000))
 def test_a_clock_that_is_set_changes_nothing_but_the_times(steps, minutes):
     found, by = readings(steps), timedelta(minutes=minutes)
-    plain, moved = Engine(RULES), Engine(RULES)
+    plain, moved = Engine(IN_ANY_TIME), Engine(IN_ANY_TIME)
     plain.advance(START)
     moved.advance(START)
     moved.shift(by)
