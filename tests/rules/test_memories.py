@@ -14,6 +14,7 @@ from rules.conditions.drying_out import DryingOut
 from rules.conditions.heat import Heat
 from rules.conditions.leak import Leak
 from rules.conditions.no_effect import NoEffect
+from rules.conditions.long_stay import LongStay
 from rules.conditions.night_exit import NightExit
 from rules.conditions.overdue import Overdue
 from rules.conditions.pressed import Pressed
@@ -35,6 +36,7 @@ IN_ANY_TIME = [
     Rule("heat", Heat(limit_celsius=28), ("a", "b")),
     Rule("bath", BathCold(limit_celsius=20), ("a", "b")),
     Rule("late", Overdue(at_most=timedelta(hours=5)), ("a", "b")),
+    Rule("stay", LongStay(("a",)), ("a", "b")),
     Rule("stuck", Stuck(unchanged_for=timedelta(hours=3)), ("a", "b"), NUMBER),
     Rule("dry suction", NoEffect("a", within=timedelta(minutes=10)), ("a", "b")),
     Rule("leak", Leak("a", fall_within=timedelta(hours=2)), ("a", "b")),
