@@ -131,9 +131,14 @@ def needed_hours(mean_celsius: float) -> int:
 
 def longest_wet_period(weather: HourlyWeather) -> WetPeriod | None:
     """Return the longest run of wet hours, the first of equals; None: leaves stayed dry."""
+    return longest_run(wet_hours(weather), weather.temperature_celsius)
+
+
+def longest_run(wet: Sequence[bool], temperature_celsius: Sequence[float]) -> WetPeriod | None:
+    """Return the longest run of wet hours, however that was found; None: there is none."""
     runs: list[list[float]] = [[]]
-    for wet, celsius in zip(wet_hours(weather), weather.temperature_celsius, strict=True):
-        if wet:
+    for is_wet, celsius in zip(wet, temperature_celsius, strict=True):
+        if is_wet:
             runs[-1].append(celsius)
         elif runs[-1]:
             runs.append([])
@@ -146,7 +151,7 @@ def wet_hours(weather: HourlyWeather) -> tuple[bool, ...]:
     wet = [
         (night or day) and not washed
         for night, day, washed in zip(
-            _wet_at_night(weather), _wet_by_day(weather), _washed(weather.rain_mm), strict=True
+            _wet_at_night(weather), _wet_by_day(weather), washed_hours(weather.rain_mm), strict=True
         )
     ]
     return tuple(wet)
@@ -205,7 +210,7 @@ def _wet_by_day(weather: HourlyWeather) -> list[bool]:
     ]
 
 
-def _washed(rain_mm: Sequence[float]) -> list[bool]:
+def washed_hours(rain_mm: Sequence[float]) -> list[bool]:
     """Say for each hour whether heavy rain within nine hours makes its wetness worthless."""
     heavy = [place for place in range(HOURS) if _is_heavy(rain_mm, place)]
     return [any(abs(place - rain) <= 9 for rain in heavy) for place in range(HOURS)]
