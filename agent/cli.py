@@ -103,6 +103,7 @@ def _add_frame_commands(command: _AddCommand) -> None:
 
 def _add_rule_commands(command: _AddCommand) -> None:
     from agent.backtest import add_arguments as add_backtest_arguments  # noqa: PLC0415
+    from agent.explain import add_arguments as add_explain_arguments  # noqa: PLC0415
     from agent.rule_tests import arguments as rule_tests  # noqa: PLC0415
 
     replay = command("replay", _replay, "Print the alerts that a recording would have raised.")
@@ -114,6 +115,10 @@ def _add_rule_commands(command: _AddCommand) -> None:
     backtest = command("backtest", _backtest, says)
     _config_option(backtest)
     add_backtest_arguments(backtest)
+
+    explain = command("explain", _explain, "Say why an alert fired, in Japanese and English.")
+    _config_option(explain)
+    add_explain_arguments(explain)
 
     says = "Try stories on the rules: exit 0, 1 when one went otherwise, or 2 for a bad file."
     rule_tests.add_arguments(command("test-rules", _test_rules, says))
@@ -238,6 +243,15 @@ def _backtest(args: argparse.Namespace) -> int:
     if config is None:
         return WRONG
     from agent.backtest import run  # noqa: PLC0415
+
+    return run(config, args, sys.stdout, sys.stderr)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    config = _loaded(args.config)
+    if config is None:
+        return WRONG
+    from agent.explain import run  # noqa: PLC0415
 
     return run(config, args, sys.stdout, sys.stderr)
 
