@@ -42,7 +42,7 @@ ENOUGH_OF_A_SPACE = 3
 AROUND_SPACES = 6
 """What is usual an hour earlier or later is usual."""
 
-BEYOND = timedelta(minutes=30)
+BEYOND = timedelta(hours=1)
 """How much longer than on the second stillest day it may be, whatever the profile allows."""
 
 FLOOR = timedelta(hours=2)

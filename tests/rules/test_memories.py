@@ -13,9 +13,9 @@ from rules.conditions.cold_water import ColdWater
 from rules.conditions.drying_out import DryingOut
 from rules.conditions.heat import Heat
 from rules.conditions.leak import Leak
-from rules.conditions.no_effect import NoEffect
 from rules.conditions.long_stay import LongStay
 from rules.conditions.night_exit import NightExit
+from rules.conditions.no_effect import NoEffect
 from rules.conditions.overdue import Overdue
 from rules.conditions.pressed import Pressed
 from rules.conditions.stuck import Stuck

@@ -71,15 +71,15 @@ def test_who_gets_up_late_now_and_then_is_given_the_time():
     live(routine, 1, first=14, rises=8.5)
     live(routine, 6, first=15)
     once = routine.due(at(21, 22))
-    assert once == at(22, 7.5)
+    assert once == at(22, 8)
     live(routine, 1, first=21, rises=8.5)
     live(routine, 6, first=22)
-    assert routine.due(at(28, 22)) == at(29, 9)
+    assert routine.due(at(28, 22)) == at(29, 9.5)
 
 
 def test_who_sleeps_longer_than_the_most_is_not_called_each_morning():
     routine = home(28, rises=10)
-    assert routine.due(at(27, 22)) == at(28, 10.5)
+    assert routine.due(at(27, 22)) == at(28, 11)
 
 
 def test_a_silence_that_never_begins_at_this_time_of_day_is_too_long_sooner():
