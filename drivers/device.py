@@ -18,8 +18,10 @@ class Device(Protocol):
     transport: ClassVar[Literal["ble", "serial", "modbus", "gpio"]]
     """Which transport hears it."""
 
-    measures: ClassVar[frozenset[Quantity]]
-    """All it can ever measure, so that a rule on anything else is refused at once."""
+    @property
+    def measures(self) -> frozenset[Quantity]:
+        """All it can ever measure, so that a rule on anything else is refused at once."""
+        ...
 
     @property
     def source(self) -> Source:
