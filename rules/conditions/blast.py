@@ -42,6 +42,7 @@ from rules.formulas.blast import (
 from rules.formulas.ranges import AIR_CELSIUS
 from rules.hour_sums import HOUR, HourSums, wall_hours
 from rules.lifecycle import Verdict
+from rules.month_days import is_within, require_month_day
 from rules.snapshot import dump_time, load_time, load_time_if_any
 
 AIR: Final = Quantity.TEMPERATURE_CELSIUS
@@ -108,9 +109,8 @@ class Blast:
         for code in self.near_codes:
             if code not in NEAR:
                 raise ValueError(f"near_codes {list(self.near_codes)}: {code} is not from 1 to 4")
-        for name, day in (("first_day", self.first_day), ("last_day", self.last_day)):
-            if not _is_day(day):
-                raise ValueError(f'{name} {day!r} is no month and day such as "06-01"')
+        require_month_day("first_day", self.first_day)
+        require_month_day("last_day", self.last_day)
         if self.last_day < self.first_day:
             raise ValueError(f"last_day {self.last_day} is before first_day {self.first_day}")
         if not HOUR <= self.over_after <= timedelta(days=30):
@@ -119,13 +119,6 @@ class Blast:
     def remember(self, dumped: Any = None) -> Memory:
         """Return the last days of the field."""
         return _Field(self, dumped)
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return f"{datetime.strptime(f'2024-{text}', '%Y-%m-%d'):%m-%d}" == text  # noqa: DTZ007
-    except ValueError:
-        return False
 
 
 class _Field(Memory):
@@ -229,7 +222,7 @@ class _Field(Memory):
         self._fold(begin)
         settings = self._settings
         ended_on = date.fromordinal(date(1970, 1, 1).toordinal() + day + 1)
-        if not settings.first_day <= f"{ended_on:%m-%d}" <= settings.last_day:
+        if not is_within(ended_on, settings.first_day, settings.last_day):
             return False
         found = self._judged(day, self._until(begin + HOURS))
         if found is None:

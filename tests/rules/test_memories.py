@@ -11,8 +11,10 @@ from drivers.reading import Quantity, Reading
 from rules.conditions.bath_cold import BathCold
 from rules.conditions.cold_water import ColdWater
 from rules.conditions.drying_out import DryingOut
+from rules.conditions.frost import Frost
 from rules.conditions.heat import Heat
 from rules.conditions.leak import Leak
+from rules.conditions.left_open import LeftOpen
 from rules.conditions.long_stay import LongStay
 from rules.conditions.night_exit import NightExit
 from rules.conditions.no_effect import NoEffect
@@ -27,6 +29,7 @@ HOURS = timedelta(hours=2)
 NUMBER = Quantity.TEMPERATURE_CELSIUS
 
 BY_THE_CLOCK = [
+    Rule("frost", Frost(34.2, 131.5), ("a", "b")),
     Rule("night", NightExit(UTC, ("a",), again_after=HOURS), ("a", "b")),
 ]
 """What is meant in hours of the day, which do not move when the clock is set."""
@@ -37,6 +40,7 @@ IN_ANY_TIME = [
     Rule("bath", BathCold(limit_celsius=20), ("a", "b")),
     Rule("late", Overdue(at_most=timedelta(hours=5)), ("a", "b")),
     Rule("stay", LongStay(("a",)), ("a", "b")),
+    Rule("open", LeftOpen(), ("a", "b")),
     Rule("stuck", Stuck(unchanged_for=timedelta(hours=3)), ("a", "b"), NUMBER),
     Rule("dry suction", NoEffect("a", within=timedelta(minutes=10)), ("a", "b")),
     Rule("leak", Leak("a", fall_within=timedelta(hours=2)), ("a", "b")),

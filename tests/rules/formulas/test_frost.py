@@ -87,6 +87,8 @@ def test_the_pooled_coefficients_of_the_facts(hours):
         2: (0.661, 0.284, -2.134, 2.5),
         4: (0.757, 0.213, -1.914, 1.98),
         6: (0.814, 0.159, -1.626, 1.84),
+        8: (0.925, 0.107, -0.850, 1.35),
+        10: (0.941, 0.078, -0.468, 1.19),
     }[hours]
     assert pooled_coefficients(hours) == FrostCoefficients(a, b, c, sd)
 
@@ -150,7 +152,7 @@ def test_it_needs_as_much_room_after_a_year_as_after_a_night():
         ({"minimum_mean": "cold"}, "minimum_mean is 'cold', not a number"),
         ({"minimum_mean": math.nan}, "minimum_mean is nan"),
         ({"minimum_minimum": -0.1}, "a sum of squares is below 0"),
-        ({"hours_after_sunset": 7}, "hours after sunset is 7.0 h, outside 0 to 6"),
+        ({"hours_after_sunset": 11}, "hours after sunset is 11.0 h, outside 0 to 10"),
         ({"more": 1}, "not a frost calibration"),
     ],
 )
@@ -195,7 +197,7 @@ def test_the_night_of_the_r_package_frost(hours, celsius):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: pooled_coefficients(6.1), "hours after sunset is 6.1 h, outside 0 to 6 h"),
+        (lambda: pooled_coefficients(10.1), "hours after sunset is 10.1 h, outside 0 to 10 h"),
         (lambda: pooled_coefficients(-0.1), "hours after sunset is -0.1 h"),
         (lambda: FrostCalibration().forecast(5, 6), "dew point is 6 °C, outside -100 to 5"),
         (lambda: FrostCalibration().forecast(math.nan, 0), "temperature is nan"),
