@@ -34,6 +34,7 @@ UNITS: Final[Mapping[str, tuple[str, str]]] = {
     "_watt_per_square_metre": ("W/m²", " W/m²"),
     "_degree_days": ("℃・日", " °C·d"),
     "_days": ("日", " days"),
+    "_nights": ("晩", " nights"),
     "_hours": ("時間", " h"),
     "_minutes": ("分", " min"),
     "_times": ("回", ""),

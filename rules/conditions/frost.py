@@ -228,7 +228,7 @@ class _Site(Memory):
         found: dict[str, float] = {}
         if self._forecast is not None:
             found["forecast_minimum_celsius"] = round(self._forecast[0], 1)
-            found["probability_of_frost"] = round(self._forecast[1], 2)
+            found["probability_percent"] = round(100 * self._forecast[1])
         if self._now is not None:
             found["now_celsius"] = self._now
         if self._coldest is not None:

@@ -103,7 +103,7 @@ class _Door(Memory):
             self.due = at + GRACE
 
     def evidence(self, at: datetime) -> Evidence:
-        """Return how long it is open, how long it may be, and the longest opening of a usual day."""
+        """Return how long it is open, how long it may be, and how long it usually is at most."""
         found = {"limit_s": self._limit.total_seconds()}
         if self._since is not None:
             found["open_s"] = (at - self._since).total_seconds()

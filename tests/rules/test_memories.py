@@ -18,6 +18,7 @@ from rules.conditions.left_open import LeftOpen
 from rules.conditions.long_stay import LongStay
 from rules.conditions.night_exit import NightExit
 from rules.conditions.no_effect import NoEffect
+from rules.conditions.not_risen import NotRisen
 from rules.conditions.overdue import Overdue
 from rules.conditions.pressed import Pressed
 from rules.conditions.stuck import Stuck
@@ -30,6 +31,7 @@ NUMBER = Quantity.TEMPERATURE_CELSIUS
 
 BY_THE_CLOCK = [
     Rule("frost", Frost(34.2, 131.5), ("a", "b")),
+    Rule("morning", NotRisen(UTC), ("a", "b")),
     Rule("night", NightExit(UTC, ("a",), again_after=HOURS), ("a", "b")),
 ]
 """What is meant in hours of the day, which do not move when the clock is set."""
