@@ -89,9 +89,7 @@ class _Mornings(Memory):
     follows_presence = True
 
     def __init__(self, settings: NotRisen, dumped: Any) -> None:
-        minutes, seen, last, is_out, due = (
-            ([], None, None, False, None) if dumped is None else dumped
-        )
+        minutes, seen, last, is_out, due = dumped or ([], None, None, False, None)
         self._settings = settings
         self._minutes = [int(each) for each in minutes][-DAYS:]
         """Of the first sign since midnight, the oldest first."""
@@ -149,6 +147,9 @@ class _Mornings(Memory):
         if since is not None and self.due is not None and self._midnight(self.due) == midnight:
             heard_until = max(since, begin)
             self.due = max(at, begin) + max(self.due - heard_until, timedelta(0))
+            if self.due > midnight + NOON_NEXT:
+                # Nothing is known of this morning any more.
+                self._wait_from(midnight, 1)
         elif since is None or self.due is None or self.due < at:
             whole = limit - self._settings.first
             if at <= begin:
