@@ -136,6 +136,58 @@ async def test_kill_9_of_anything_at_any_moment_loses_nothing_and_doubles_nothin
         assert len([line for line in accepted if line[0] == "contact"]) > 20
 
 
+LEFT_OPEN = """
+[[rule]]
+name = "left open"
+condition = "opened"
+sensor = "玄関"
+hold = "4 s"
+"""
+
+
+async def test_power_that_fails_while_an_alert_waits_neither_loses_it_nor_tells_it_twice(
+    tmp_path, mosquitto_server, influx_bucket, token_file
+):
+    store = influx_words(influx_bucket.url, influx_bucket.name, token_file)
+    more = {"rules": LEFT_OPEN}
+
+    def told(site):
+        points = map(parse_line, site.journal())
+        alerts = [p for p in points if p.measurement == "alert" and p.tags["rule"] == "left open"]
+        return sorted((p.time_ns, p.tags["phase"]) for p in alerts)
+
+    def states(site):
+        points = map(parse_line, site.journal())
+        doors = [p for p in points if p.measurement == "contact" and p.tags["sensor"] == "玄関"]
+        return [p.fields["contact_open"] for p in doors]
+
+    async with Site(tmp_path, "cut-while-waiting", mosquitto_server, store, **more) as site:
+        await site.door(0)
+        await until(lambda: states(site) == [0], what="a closed door")
+        await site.door(1)
+        await until(lambda: states(site) == [0, 1], what="an open door")
+        for _ in range(2):  # while it waits
+            assert told(site) == []
+            await asyncio.to_thread(site.daemon.kill)
+            await asyncio.to_thread(site.daemon.start)
+            await until(site.status, what="the daemon is back")
+        await until(lambda: told(site), what="the alert")
+        await asyncio.to_thread(site.daemon.kill)  # just when it was told
+        await asyncio.to_thread(site.daemon.start)
+        await until(site.status, what="the daemon is back")
+        await site.door(0)
+        await until(lambda: len(told(site)) > 1, what="that it is over")
+        assert site.daemon.stop() == 0
+        opened = min(
+            p.time_ns
+            for p in map(parse_line, site.journal())
+            if p.tags["sensor"] == "玄関" and p.fields.get("contact_open") == 1
+        )
+        (fired_ns, fired), (_, over) = told(site)
+    assert (fired, over) == ("firing", "quiet")
+    assert fired_ns - opened == 4_000_000_000
+
+
 async def _toggle(site):
     """Open and close the door, and change the soil, without end."""
     for n in range(100_000):

@@ -134,11 +134,14 @@ class Site:
     """One gateway and its cloud. Use it in an `async with`."""
 
     def __init__(
-        self, folder: Path, gateway: str, broker: Mosquitto, store: list[str], *, uplink: str = ""
+        self, folder: Path, gateway: str, broker: Mosquitto, store: list[str], **more: str
     ) -> None:
-        """`store`: what `satomori ingest` is told about it; `uplink`: more lines of its section."""
+        """`store`: what `satomori ingest` is told about it.
+
+        `more`: `uplink`, more lines of its section; `rules`, more rules.
+        """
         self.folder, self.gateway, self.broker = folder, gateway, broker
-        self._store, self._uplink = store, uplink
+        self._store, self._more = store, more
         self._packet = 0
         self._page_port = free_port()
         self._pins = folder / "pins"
@@ -160,8 +163,9 @@ class Site:
                 broker_port=self.broker.port,
                 page_port=self._page_port,
                 soil_port=self.soil.port,
-                uplink=self._uplink,
+                uplink=self._more.get("uplink", ""),
             )
+            + self._more.get("rules", "")
         )
         env = {**environment(self._pins, ROOT), "DBUS_SYSTEM_BUS_ADDRESS": bus_address}
         env["RUNTIME_DIRECTORY"] = str(self.folder)

@@ -18,18 +18,26 @@ from rules.conditions.left_open import LeftOpen
 from rules.conditions.long_stay import LongStay
 from rules.conditions.night_exit import NightExit
 from rules.conditions.no_effect import NoEffect
+from rules.conditions.not_home_from_field import NotHomeFromField
+from rules.conditions.not_returned import NotReturned
 from rules.conditions.not_risen import NotRisen
 from rules.conditions.overdue import Overdue
 from rules.conditions.pressed import Pressed
+from rules.conditions.routine import Routine
 from rules.conditions.stuck import Stuck
 from rules.conditions.trap_sprung import TrapSprung
 from rules.engine import TOLERANCE, Engine, Rule
+from rules.presence import PresenceSensors
 
 START = datetime(2026, 7, 5, tzinfo=UTC)
 HOURS = timedelta(hours=2)
 NUMBER = Quantity.TEMPERATURE_CELSIUS
 
+PRESENCE = PresenceSensors(frozenset("a"), frozenset("b"))
+
 BY_THE_CLOCK = [
+    Rule("still", Routine(UTC, frozenset("a")), ("a", "b")),
+    Rule("field", NotHomeFromField(UTC, 34.2, 131.5), ("a", "b")),
     Rule("frost", Frost(34.2, 131.5), ("a", "b")),
     Rule("morning", NotRisen(UTC), ("a", "b")),
     Rule("night", NightExit(UTC, ("a",), again_after=HOURS), ("a", "b")),
@@ -43,6 +51,7 @@ IN_ANY_TIME = [
     Rule("late", Overdue(at_most=timedelta(hours=5)), ("a", "b")),
     Rule("stay", LongStay(("a",)), ("a", "b")),
     Rule("open", LeftOpen(), ("a", "b")),
+    Rule("out", NotReturned(), ("a", "b")),
     Rule("stuck", Stuck(unchanged_for=timedelta(hours=3)), ("a", "b"), NUMBER),
     Rule("dry suction", NoEffect("a", within=timedelta(minutes=10)), ("a", "b")),
     Rule("leak", Leak("a", fall_within=timedelta(hours=2)), ("a", "b")),
@@ -82,12 +91,12 @@ def readings(steps):
 
 
 def again(engine):
-    return Engine.restore(RULES, json.loads(json.dumps(engine.snapshot())))
+    return Engine.restore(RULES, json.loads(json.dumps(engine.snapshot())), PRESENCE)
 
 
-def lived(found, *, every=None, restart_after=None):
-    """Return what is told until a day after the last of these readings."""
-    engine, events = Engine(RULES), []
+def lived(found, *, every=None, restart_after=None, end=None):
+    """Return what is told until a day after the last of these readings, or after `end`."""
+    engine, events = Engine(RULES, PRESENCE), []
     events += engine.advance(START)
     for n, reading in enumerate(found):
         while every is not None and engine.now + every < reading.at:
@@ -95,7 +104,7 @@ def lived(found, *, every=None, restart_after=None):
         events += engine.observe(reading)
         if restart_after is not None and n % restart_after == 0:
             engine = again(engine)
-    return events + engine.advance(engine.now + timedelta(days=1))
+    return events + engine.advance((end or engine.now) + timedelta(days=1))
 
 
 @given(steps, st.integers(1, 90))
@@ -119,10 +128,23 @@ def test_what_is_too_late_changes_nothing(steps, place, late):
     assert lived([*found[:place], word, *found[place:]]) == lived(found)
 
 
+@given(steps, st.lists(st.tuples(st.integers(0, 60), st.integers(0, 300), said), max_size=30))
+def test_what_another_sensor_says_disturbs_nobody(steps, others):
+    found = readings(steps)
+    strangers = [
+        Reading("c", *what, found[n % len(found)].at + timedelta(seconds=seconds))
+        for n, seconds, what in others
+        if found
+    ]
+    both = sorted([*found, *strangers], key=lambda reading: reading.at)
+    end = both[-1].at if both else None
+    assert lived(both, end=end) == lived(found, end=end)
+
+
 @given(steps, st.integers(-3000, 3000))
 def test_a_clock_that_is_set_changes_nothing_but_the_times(steps, minutes):
     found, by = readings(steps), timedelta(minutes=minutes)
-    plain, moved = Engine(IN_ANY_TIME), Engine(IN_ANY_TIME)
+    plain, moved = Engine(IN_ANY_TIME, PRESENCE), Engine(IN_ANY_TIME, PRESENCE)
     plain.advance(START)
     moved.advance(START)
     moved.shift(by)
@@ -133,12 +155,12 @@ def test_a_clock_that_is_set_changes_nothing_but_the_times(steps, minutes):
 
 
 def test_what_is_remembered_stays_small():
-    engine, at = Engine(RULES), START
+    engine, at = Engine(RULES, PRESENCE), START
     for n in range(20_000):
         at += timedelta(seconds=n % 400)
         for quantity, values in VALUES.items():
             engine.observe(Reading("ab"[n % 2], quantity, values[n % len(values)], at))
-    assert len(json.dumps(engine.snapshot())) < 20_000
+    assert len(json.dumps(engine.snapshot())) < 50_000
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
