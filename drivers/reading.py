@@ -14,6 +14,9 @@ class Quantity(StrEnum):
     state is named for what 1 means, and 0 is its opposite.
     """
 
+    # That of Enum is written in Python, and every reading is looked up by its quantity.
+    __hash__ = str.__hash__
+
     TEMPERATURE_CELSIUS = "temperature_celsius"
     """Of the air."""
 

@@ -259,9 +259,11 @@ class Engine:
             if verdict is not Verdict.UNDECIDED:
                 watch.sensor, watch.value = reading.sensor, reading.value
                 watch.quantity = reading.quantity
-                events += self._judge(watch, verdict, at)
-            if watch.memory is not None and watch.memory.due is not None:
-                self._look_at(watch, watch.memory.due)
+                if told := self._judge(watch, verdict, at):
+                    events += told
+            memory = watch.memory
+            if memory is not None and memory.due is not None:
+                self._look_at(watch, memory.due)
         return events
 
     def advance(self, to: datetime) -> list[AlertEvent]:
@@ -425,7 +427,11 @@ class Engine:
         return not rule.quantities.isdisjoint(STATES)
 
     def _judge(self, watch: Watch, verdict: Verdict, at: datetime) -> list[AlertEvent]:
-        before, watch.breached = watch.breached, verdict is not Verdict.CLEAR
+        before = watch.breached
+        if verdict is Verdict.CLEAR and not before and watch.alert.phase is Phase.QUIET:
+            # All was well and is: most readings are of that kind.
+            return []
+        watch.breached = verdict is not Verdict.CLEAR
         alert = watch.alert.judged(verdict, self._watched(watch.rule, at), at)
         if alert is not watch.alert:
             return self._enter(watch, alert, at)

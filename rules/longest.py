@@ -23,7 +23,7 @@ DAY: Final = timedelta(days=1)
 class Longest:
     """Of one sensor. At most DAYS figures, however much is heard."""
 
-    __slots__ = ("_begin", "_days_s", "_today_s")
+    __slots__ = ("_begin", "_days_s", "_known", "_today_s")
 
     def __init__(self, dumped: Any = None) -> None:
         """`dumped` is what `dump` returned."""
@@ -32,6 +32,7 @@ class Longest:
         self._today_s = float(today_s)
         self._begin = load_time_if_any(begin)
         """Of the day that is not over yet."""
+        self._learn()
 
     def add(self, span: timedelta, at: datetime) -> None:
         """Learn that it lasted so long, and ended at `at`."""
@@ -40,6 +41,7 @@ class Longest:
         elif at - self._begin >= DAY:
             if self._today_s:
                 self._days_s = [*self._days_s, self._today_s][-DAYS:]
+                self._learn()
             self._today_s = 0.0
             self._begin += (at - self._begin) // DAY * DAY
         self._today_s = max(self._today_s, span.total_seconds())
@@ -47,23 +49,31 @@ class Longest:
     @property
     def usual(self) -> timedelta | None:
         """The median of the days; None: too few are known."""
-        if len(self._days_s) < ENOUGH_DAYS:
-            return None
-        return timedelta(seconds=median(self._days_s))
+        return self._known[0]
 
     @property
     def longest(self) -> timedelta | None:
         """The longest of all days; None: too few are known."""
-        if len(self._days_s) < ENOUGH_DAYS:
-            return None
-        return timedelta(seconds=max(self._days_s))
+        return self._known[1]
 
     @property
     def second(self) -> timedelta | None:
         """What was exceeded on one day at most; None: too few are known."""
+        return self._known[2]
+
+    def _learn(self) -> None:
+        """Reckon it once a day, not at each reading."""
+        self._known: tuple[timedelta | None, timedelta | None, timedelta | None]
         if len(self._days_s) < ENOUGH_DAYS:
-            return None
-        return timedelta(seconds=sorted(self._days_s)[-2])
+            self._known = None, None, None
+            return
+        *_, second_s, longest_s = sorted(self._days_s)
+        usual_s = median(self._days_s)
+        self._known = (
+            timedelta(seconds=usual_s),
+            timedelta(seconds=longest_s),
+            timedelta(seconds=second_s),
+        )
 
     def skip(self, gap: timedelta) -> None:
         """Go on after a gap that does not count, or with a clock that was wrong by `gap`."""

@@ -287,8 +287,8 @@ def _usual(steps: Sequence[int]) -> Usual | None:
     """Return it for one space, by the days that know it."""
     if len(steps) < ENOUGH_OF_A_SPACE:
         return None
-    *_, second, most = sorted(timedelta(minutes=STEP_MINUTES * each) for each in steps)
-    return Usual(most, second)
+    *_, second, most = sorted(steps)
+    return Usual(timedelta(minutes=STEP_MINUTES * most), timedelta(minutes=STEP_MINUTES * second))
 
 
 def _around(day: list[int]) -> list[int]:

@@ -85,7 +85,7 @@ def _since_midnight(name: str, text: str) -> timedelta:
 class _Mornings(Memory):
     """When somebody was first seen on the last mornings, and whether this is over."""
 
-    __slots__ = ("_is_out", "_last", "_minutes", "_seen", "_settings", "due")
+    __slots__ = ("_is_out", "_last", "_minutes", "_seen", "_settings", "_up_until", "due")
     follows_presence = True
 
     def __init__(self, settings: NotRisen, dumped: Any) -> None:
@@ -98,6 +98,8 @@ class _Mornings(Memory):
         self._last = load_time_if_any(last)
         """The last sign."""
         self._is_out = bool(is_out)
+        self._up_until: datetime | None = None
+        """So long somebody is known to be up; reckoned anew after a restart."""
         self.due: datetime | None = load_time_if_any(due)
 
     @property
@@ -115,6 +117,8 @@ class _Mornings(Memory):
 
     def _sign(self, at: datetime, *, is_learned: bool) -> Verdict:
         self._last = at
+        if self._up_until is not None and at < self._up_until:
+            return Verdict.CLEAR
         midnight = self._midnight(at)
         if at < midnight + self._settings.first:
             return Verdict.CLEAR
@@ -123,6 +127,8 @@ class _Mornings(Memory):
             if is_learned:
                 self._minutes = [*self._minutes, (at - midnight) // MINUTE][-DAYS:]
             self._wait_from(midnight, 1)
+        # Until tomorrow another sign says nothing new.
+        self._up_until = midnight + timedelta(hours=22)
         return Verdict.CLEAR
 
     def tell(self, presence: Presence, at: datetime) -> Verdict:
@@ -173,6 +179,7 @@ class _Mornings(Memory):
     def shift(self, by: timedelta) -> None:
         """Go on with a clock that was wrong by `by`: mornings are where the clock says."""
         self._last = None if self._last is None else self._last + by
+        self._up_until = None
         if self._seen is not None:
             self._seen += by
             midnight = self._midnight(self._seen)
