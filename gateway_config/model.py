@@ -344,6 +344,9 @@ class RuleSettings(Settings):
     presence: Literal["home", "asleep", "away", "absent"] | None = None
     """Only while the resident is at home, or only while away; None: always."""
 
+    unless: Annotated[tuple[str, ...], Strict(False)] = ()
+    """Rules that stand before this one; while one of them fires, this one is deaf."""
+
     severity: Annotated[Severity, Strict(False)] | None = None
     """How much of a hurry it is in; None: a fault if the sensor is silent, else a warning."""
 

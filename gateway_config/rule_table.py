@@ -58,7 +58,10 @@ def read_rule(
     written = {key: table[key] for key in common if key in table} | {"condition": condition}
     settings = reader.section(RuleSettings, at, written)
     rule = _Rule(at, kind, settings, "sensors" if "sensors" in table else "sensor", site)
-    for mistake in [*rule.mistakes(), *_about_rules(at, condition, before)]:
+    over = condition.rules if isinstance(condition, Joining) else ()
+    others = [*_not_before(f"{at}.rules", over, before)]
+    others += _not_before(f"{at}.unless", settings.unless, before)
+    for mistake in [*rule.mistakes(), *others]:
         reader.note(mistake)
     # "all" may be none yet, while the sensors have mistakes of their own.
     if len(reader.mistakes) > noted or not (rule.names or isinstance(condition, Joining)):
@@ -70,12 +73,11 @@ def read_rule(
         return None
 
 
-def _about_rules(at: str, condition: object, before: Sequence[str]) -> Iterator[Mistake]:
-    if isinstance(condition, Joining):
-        for name in condition.rules:
-            if name not in before:
-                hint = both(did_you_mean(name, before), there_are(map(shown, before)))
-                yield Mistake(f"{at}.rules", shown(name), "is no rule that stands before it", hint)
+def _not_before(at: str, names: Sequence[str], before: Sequence[str]) -> Iterator[Mistake]:
+    for name in names:
+        if name not in before:
+            hint = both(did_you_mean(name, before), there_are(map(shown, before)))
+            yield Mistake(at, shown(name), "is no rule that stands before it", hint)
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class _Rule:
             Hours.parse(settings.hours, self.site.zone) if settings.hours else None,
             Presence(settings.presence) if settings.presence else None,
             settings.severity or by_default,
+            settings.unless,
         )
 
     @property

@@ -79,6 +79,10 @@ class Rule:
 
     severity: Severity = Severity.WARNING
 
+    unless: tuple[str, ...] = ()
+    """Rules before this one: while one of them fires, this one is deaf. A radio that died looks
+    like a home that is still."""
+
     def __post_init__(self) -> None:
         if problem := next(self._problems(), None):
             raise ValueError(f"rule {self.name!r} {problem}")
@@ -107,6 +111,8 @@ class Rule:
             yield f"has a hold time below 0: {self.hold_for}"
         if self.condition.from_silence and not self.hold_for:
             yield "judges silence and needs a hold time: how long is too long?"
+        if len(set(self.unless)) < len(self.unless):
+            yield "names a rule twice in unless"
         if self.hours is not None and self.hold_for > self.hours.length:
             yield f"would never fire: {self.hold_for} is longer than its hours"
 
@@ -201,6 +207,8 @@ class Engine:
             self._by_rule.setdefault(watch.rule.name, []).append(watch)
         self._joined = _index_joined(self._watches)
         """By the name of a rule: the watches over it."""
+        self._deafened = _index_deafened(self._watches)
+        """By the name of a rule: the watches that are deaf while it fires."""
         self._owed: list[AlertEvent] = []
         """What `restore` found to be over; told with the next step of time."""
         self._timers: list[tuple[datetime, int]] = []
@@ -415,6 +423,8 @@ class Engine:
             return False
         if self._presence.paused_until is not None and rule.name in self._paused_rules:
             return False
+        if rule.unless and self._is_deaf(rule):
+            return False
         return rule.presence is None or rule.presence.covers(self.presence)
 
     def _is_personal(self, rule: Rule) -> bool:
@@ -467,7 +477,19 @@ class Engine:
             joined.sensor, joined.value = watch.sensor, watch.value
             joined.quantity = watch.quantity
             events += self._join(joined, at)
+        for deaf in self._deafened.get(watch.rule.name, ()):
+            if deaf.memory is not None and not self._is_deaf(deaf.rule):
+                # It goes on where it could hear last.
+                deaf.memory.resume(at, watch.first_breach)
+            events += self._rewatch(deaf, at)
         return events
+
+    def _is_deaf(self, rule: Rule) -> bool:
+        return any(
+            watch.alert.phase is Phase.FIRING
+            for name in rule.unless
+            for watch in self._by_rule[name]
+        )
 
     def _join(self, watch: Watch, at: datetime) -> list[AlertEvent]:
         """Judge by the rules that this one is over."""
@@ -524,6 +546,9 @@ class Engine:
         watch.timer = None
         memory = watch.memory
         if memory is not None and memory.due is not None and memory.due <= at:
+            if watch.rule.unless and self._is_deaf(watch.rule):
+                # What time does to it, it does when it can hear again.
+                return []
             events = self._judged(watch, memory.advance(at), at)
             # The alert may be due in this very moment too, or its hours begin.
             self._look_again(watch, at)
@@ -602,6 +627,20 @@ def _index_joined(watches: Iterable[Watch]) -> dict[str, list[Watch]]:
                         f"rule {watch.rule.name!r} is over {name!r}, which is not before it"
                     )
                 index.setdefault(name, []).append(watch)
+        before.add(watch.rule.name)
+    return index
+
+
+def _index_deafened(watches: Iterable[Watch]) -> dict[str, list[Watch]]:
+    index: dict[str, list[Watch]] = {}
+    before = set[str]()
+    for watch in watches:
+        for name in watch.rule.unless:
+            if name not in before:
+                raise ValueError(
+                    f"rule {watch.rule.name!r} has unless {name!r}, which is not before it"
+                )
+            index.setdefault(name, []).append(watch)
         before.add(watch.rule.name)
     return index
 

@@ -164,3 +164,13 @@ pin = 5
 )
 def test_what_could_never_call_is_refused(only, setting, mistake):
     assert mistake in only(f'condition = "pressed"\nsensor = "pendant"\n{setting}\n{BUTTON}')
+
+
+def test_what_judges_where_the_resident_is_needs_to_be_told_how_to_know(only):
+    said = only('condition = "not_returned"\nsensor = "door"')
+    assert 'condition = "not_returned": needs a section [presence]' in said
+
+
+def test_a_rule_is_deaf_only_to_rules_that_there_are(only):
+    said = only('condition = "opened"\nsensor = "door"\nunless = ["radio"]')
+    assert '.unless = "radio": is no rule that stands before it' in said

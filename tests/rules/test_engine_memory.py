@@ -311,3 +311,28 @@ def test_a_rule_may_only_name_its_own_sensors_in_its_settings():
     with pytest.raises(ValueError, match="names 'valve'"):
         Rule("pump", Pump("pump", ("valve",)), ("pump",))
     Rule("pump", Pump("pump", ("pump",)), ("pump",))
+
+
+def test_a_rule_is_deaf_only_to_rules_that_stand_before_it():
+    still = Rule("still", Opened(), ("door",), unless=("radio",))
+    with pytest.raises(ValueError, match="'still' has unless 'radio', which is not before it"):
+        Engine([still, Rule("radio", Opened(), ("kitchen",))])
+    with pytest.raises(ValueError, match="twice in unless"):
+        Rule("still", Opened(), ("door",), unless=("radio", "radio"))
+
+
+def test_what_fires_goes_on_while_it_is_deaf_and_what_is_seen_then_counts_afterwards():
+    engine = Engine(
+        [Rule("radio", Opened(), ("box",)), Rule("open", Opened(), ("door",), unless=("radio",))]
+    )
+    told = []
+    for minute, sensor, value in [(0, "box", 1), (1, "door", 1), (5, "box", 0), (6, "box", 1)]:
+        told += engine.observe(reading(minute, sensor, CONTACT, value))
+    told += engine.observe(reading(7, "door", CONTACT, 0))
+    assert [(event.rule, event.phase, event.at) for event in told] == [
+        ("radio", FIRING, at_minute(0)),
+        ("radio", QUIET, at_minute(5)),
+        ("open", FIRING, at_minute(5)),
+        ("radio", FIRING, at_minute(6)),
+        ("open", QUIET, at_minute(7)),
+    ]
