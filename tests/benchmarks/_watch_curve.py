@@ -103,9 +103,9 @@ def picture(found: dict[str, Any], report: dict[str, Any]) -> str:
     for name, numbers in report.items():
         ours = name.startswith("routine")
         marks.append(_dot(numbers, OURS if ours else OTHERS, radius=6, label=name))
-    for target, numbers in found["left_out"].items():
+    for place, (target, numbers) in enumerate(found["left_out"].items(), 1):
         label = f"left one out, at most {target}"
-        marks.append(_dot(numbers, HONEST, radius=6, label=label, below=True))
+        marks.append(_dot(numbers, HONEST, radius=6, label=label, drop=4 + 14 * place))
     body = "\n".join(marks)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -165,7 +165,7 @@ def _dot(
     radius: float,
     opacity: float = 1.0,
     label: str = "",
-    below: bool = False,
+    drop: int = -4,
 ) -> str:
     x, y = _x(numbers["false_alarms_per_30d"]), _y(numbers["median_h"])
     dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}" opacity="{opacity}"/>'
@@ -173,7 +173,6 @@ def _dot(
         return dot
     at_edge = x > WIDTH - 150
     anchor, beside = ("end", x - 10) if at_edge else ("start", x + 10)
-    drop = 14 if below else -4
     return dot + (
         f'<text x="{beside:.1f}" y="{y + drop:.1f}" text-anchor="{anchor}" fill="{colour}">'
         f"{html.escape(label)}</text>"

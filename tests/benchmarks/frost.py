@@ -61,7 +61,10 @@ HOUR = timedelta(hours=1)
 COLD_CELSIUS = 10.0
 HUMID_CELSIUS = 7.0
 FEWEST_NIGHTS = 30
-"""A station with fewer cold nights is not pooled."""
+"""Of so many the spread of persistence is known."""
+
+FEWEST_SHOWN = 10
+"""A mean of fewer nights is not drawn."""
 
 
 @dataclass(frozen=True)
@@ -339,7 +342,7 @@ def picture(report: dict[str, Any]) -> str:
         for place, hours in enumerate(ISSUED_HOURS):
             for m, (method, colour) in enumerate(colours.items()):
                 numbers = report[kind].get(f"{method} +{hours} h")
-                if numbers and numbers["mae_celsius"] is not None:
+                if numbers and numbers["nights"] >= FEWEST_SHOWN:
                     tall = numbers["mae_celsius"] * scale
                     x = left + 8 + place * 76 + m * 21
                     marks.append(
