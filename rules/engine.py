@@ -376,7 +376,8 @@ class Engine:
         if state is not None:
             load_alert(watch, state)
         if (memory := watch.memory) is not None:
-            if state is None or now < resumed_at:
+            # One that is deaf goes on when it can hear again, the power cut included.
+            if state is None or (now < resumed_at and not self._is_deaf(watch.rule)):
                 memory.resume(resumed_at, None if state is None else now)
             if state is None and memory.follows_presence:
                 memory.tell(self.presence, resumed_at)
