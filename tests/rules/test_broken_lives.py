@@ -1,6 +1,6 @@
-"""Everything at once, at any moment: signs of life, clocks that are set, restarts, power cuts, another
-configuration, numbers that cannot be. Nobody is told twice that it begins, nor that it ends when it
-never began, and what is remembered stays small."""
+"""Everything at once, at any moment: signs of life, clocks that are set, restarts, power cuts,
+another configuration, numbers that cannot be. Nobody is told twice that it begins, nor that it ends
+when it never began, and what is remembered stays small."""
 
 import json
 import random
