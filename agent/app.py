@@ -194,7 +194,10 @@ def _engine(config: GatewayConfig, journal: Journal) -> Engine:
     if (snapshot := journal.state("engine")) is not None:
         with _forgiven("the state of the rules"):
             presence = site.presence_sensors(config)
-            return Engine.restore(config.rule, json.loads(snapshot), presence)
+            engine = Engine.restore(config.rule, json.loads(snapshot), presence)
+            for name in engine.forgotten:
+                log.warning("rule %r begins to learn anew: another version wrote its memory", name)
+            return engine
     return site.engine(config)
 
 

@@ -209,6 +209,9 @@ class Engine:
         """By the name of a rule: the watches over it."""
         self._deafened = _index_deafened(self._watches)
         """By the name of a rule: the watches that are deaf while it fires."""
+        self.forgotten: list[str] = []
+        """The rules whose memory `restore` could not read (another version wrote it): they learn
+        anew. Nothing else is lost with it."""
         self._owed: list[AlertEvent] = []
         """What `restore` found to be over; told with the next step of time."""
         self._timers: list[tuple[datetime, int]] = []
@@ -373,13 +376,12 @@ class Engine:
         self, watch: Watch, dumped: Mapping[str, Any], now: datetime, resumed_at: datetime
     ) -> None:
         state = dumped.get(_key(watch))
-        if state is not None:
-            load_alert(watch, state)
+        is_known = state is not None and self._remember(watch, load_alert(watch, state))
         if (memory := watch.memory) is not None:
             # One that is deaf goes on when it can hear again, the power cut included.
-            if state is None or (now < resumed_at and not self._is_deaf(watch.rule)):
-                memory.resume(resumed_at, None if state is None else now)
-            if state is None and memory.follows_presence:
+            if not is_known or (now < resumed_at and not self._is_deaf(watch.rule)):
+                memory.resume(resumed_at, now if is_known else None)
+            if not is_known and memory.follows_presence:
                 memory.tell(self.presence, resumed_at)
         if watch.rule.condition.from_silence:
             if watch.alert.phase is not Phase.FIRING:
@@ -389,6 +391,19 @@ class Engine:
         if off > GRACE and due is not None and now < due <= resumed_at:
             watch.not_before = resumed_at + GRACE
         self._look_again(watch, now)
+
+    def _remember(self, watch: Watch, dumped: Sequence[Any]) -> bool:
+        """Put back its memory if it has one; return whether it could be read."""
+        if watch.memory is None:
+            return True
+        if dumped:
+            try:
+                watch.remember(dumped[0])
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+                watch.remember(None)
+                self.forgotten.append(watch.rule.name)
+                return False
+        return bool(dumped)
 
     def _orphans(self, dumped: Mapping[str, Any], at: datetime) -> Iterator[AlertEvent]:
         """Yield that alerts of rules that are not there any more are over."""

@@ -46,8 +46,8 @@ def dump_alert(watch: "Watch") -> list[Any]:
     ]
 
 
-def load_alert(watch: "Watch", dumped: list[Any]) -> None:
-    """Put back what `dump_alert` returned."""
+def load_alert(watch: "Watch", dumped: list[Any]) -> list[Any]:
+    """Put back what `dump_alert` returned, but for the memory: return that, in a list if any."""
     phase, since, breached, first_breach, sensor, value, quantity, _, not_before, *memory = dumped
     watch.alert = Alert(Phase(phase), load_time(since))
     watch.breached = bool(breached)
@@ -56,8 +56,7 @@ def load_alert(watch: "Watch", dumped: list[Any]) -> None:
     watch.value = None if value is None else float(value)
     watch.quantity = None if quantity is None else Quantity(quantity)
     watch.not_before = load_time_if_any(not_before)
-    if memory:
-        watch.remember(memory[0])
+    return memory
 
 
 def over(rule: str, condition: str, dumped: list[Any], at: datetime) -> AlertEvent:

@@ -14,6 +14,7 @@ from rules.alert import Severity
 from rules.condition import Memory, SensorName
 from rules.conditions.above import Above
 from rules.conditions.opened import Opened
+from rules.conditions.pressed import Pressed
 from rules.engine import GRACE, Engine, Rule
 from rules.hours import Hours
 from rules.lifecycle import Phase, Verdict
@@ -311,6 +312,21 @@ def test_a_rule_may_only_name_its_own_sensors_in_its_settings():
     with pytest.raises(ValueError, match="names 'valve'"):
         Rule("pump", Pump("pump", ("valve",)), ("pump",))
     Rule("pump", Pump("pump", ("pump",)), ("pump",))
+
+
+def test_a_memory_that_cannot_be_read_takes_nothing_else_with_it():
+    rules = [Rule("calls", Pressed(), ("button",)), Rule("open", Opened(), ("door",))]
+    engine = Engine(rules)
+    engine.observe(reading(0, "button", Quantity.BUTTON_EVENT, 1))
+    engine.observe(reading(1, "door", CONTACT, 1))
+    state = json.loads(json.dumps(engine.snapshot()))
+    (key,) = (key for key in state["watches"] if key.startswith("calls"))
+    state["watches"][key][-1] = {"of": "another version"}
+    restored = Engine.restore(rules, state)
+    assert restored.forgotten == ["calls"]
+    assert [watch.rule.name for watch in restored.open] == ["calls", "open"]
+    told = restored.observe(reading(2, "door", CONTACT, 0))
+    assert [(event.rule, event.phase) for event in told] == [("open", QUIET)]
 
 
 def test_a_rule_is_deaf_only_to_rules_that_stand_before_it():
