@@ -1,30 +1,27 @@
 """Frost tonight, told in the evening with its probability; and frost now.
 
 From sunset on, each hour until two hours before sunrise, the night's lowest temperature is forecast
-from temperature and dew point (rules/formulas/frost.py). It is told when the probability that the
-night gets to `limit_celsius` or below reaches `probability`; and told again when it is that cold,
-since covers and fans are then needed at once. It is over in the morning, when it is warmer than the
-limit by `margin`; where that does not come, each evening and each frost is told again.
+from temperature, dew point and how fast it cools (rules/frost_site.py). It is told when the
+probability that the night gets to `limit_celsius` or below reaches `probability`; and told again
+when it is that cold, since covers and fans are then needed at once. It is over in the morning, when
+it is warmer than the limit by `margin`; where that does not come, each evening and each frost is
+told again.
 
-The sensor learns from its own nights: what it is colder than other places from the first night on,
-a fit of its own after 40. Only nights count that were heard for four hours of five, and evenings of
-15 °C or less. Hang it where the crop is, in the open, with a shield: a roof or a wall hides frost.
+The sensor learns from its own nights, from the first one on. Only nights count that were heard for
+four hours of five, and evenings of 15 °C or less. Hang it where the crop is, in the open, with a
+shield: a roof or a wall hides frost.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from drivers.reading import Quantity, Reading
 from rules.condition import Evidence, Memory
-from rules.formulas.frost import (
-    ALARM_FROM_PROBABILITY,
-    LATEST_HOURS,
-    FrostCalibration,
-)
 from rules.formulas.humid_air import dew_point_celsius
 from rules.formulas.ranges import AIR_CELSIUS
 from rules.formulas.sun import sunrise, sunset
+from rules.frost_site import FALL_HOURS, LATEST_HOUR, MILD_CELSIUS, Evening, SiteNights
 from rules.lifecycle import Verdict
 from rules.month_days import is_within, require_month_day
 from rules.sample import Sample
@@ -33,12 +30,6 @@ AIR: Final = Quantity.TEMPERATURE_CELSIUS
 HUMIDITY: Final = Quantity.HUMIDITY_PERCENT
 
 HOUR: Final = timedelta(hours=1)
-HOURS: Final = tuple(range(int(LATEST_HOURS) + 1))
-"""After sunset: one forecast and one calibration for each."""
-
-MILD_CELSIUS: Final = 15.0
-"""An evening that is warmer says nothing about frost."""
-
 HEARD: Final = 0.8
 """So much of a night must be heard before it is known how cold it was."""
 
@@ -61,7 +52,7 @@ class Frost:
     limit_celsius: float = 0.0
     """What counts as frost, of the air at the sensor; -10 to 10 °C."""
 
-    probability: float = ALARM_FROM_PROBABILITY
+    probability: float = 0.4
     """From which on it is told, 0.05 to 0.95; a low one misses less and is wrong more often."""
 
     margin: float = 1.0
@@ -103,8 +94,8 @@ class _Site(Memory):
     """What the site's nights taught, and what tonight is known of."""
 
     __slots__ = (
-        "_calibrations",
         "_coldest",
+        "_course",
         "_day",
         "_evening",
         "_forecast",
@@ -112,6 +103,7 @@ class _Site(Memory):
         "_is_told",
         "_is_told_now",
         "_night",
+        "_nights",
         "_now",
         "_sample",
         "_settings",
@@ -119,19 +111,22 @@ class _Site(Memory):
 
     def __init__(self, settings: Frost, dumped: Any) -> None:
         self._settings = settings
-        sample, calibrations, day, tonight = dumped or (None, [], None, None)
+        sample, nights, day, tonight = dumped or (None, [], None, None)
         self._sample = Sample(AIR, {HUMIDITY}, sample)
-        self._calibrations = {float(hours): FrostCalibration(float(hours)) for hours in HOURS}
-        for data in calibrations:
-            calibration = FrostCalibration.load(data)
-            self._calibrations[calibration.hours_after_sunset] = calibration
+        self._nights = [SiteNights(hour) for hour in range(LATEST_HOUR + 1)]
+        """By hours after sunset: one forecast for each."""
+        for data in nights:
+            site = SiteNights.load(data)
+            self._nights[site.hour] = site
         self._day: date | None = None if day is None else date.fromisoformat(day)
         """Of the evening."""
-        evening, heard, coldest, now, forecast, is_told, is_told_now = tonight or (
-            ([], 0, None, None, None, False, False)
+        course, evening, heard, coldest, now, forecast, is_told, is_told_now = tonight or (
+            ([], [], 0, None, None, None, False, False)
         )
-        self._evening = [(int(hours), float(t), float(td)) for hours, t, td in evening]
-        """Temperature and dew point at each whole hour after sunset that was heard."""
+        self._course = {int(hour): float(celsius) for hour, celsius in course}
+        """The first temperature in each hour, counted from sunset."""
+        self._evening = {int(hour): Evening(*known) for hour, *known in evening}
+        """What was known when it was forecast, at each hour."""
         self._heard = int(heard)
         """The hours of the night in which it was heard, as bits."""
         self._coldest = None if coldest is None else float(coldest)
@@ -163,7 +158,7 @@ class _Site(Memory):
         day = self._settings.evening_of(at)
         if day != self._day:
             self._learn()
-            self._day, self._evening, self._heard = day, [], 0
+            self._day, self._heard, self._course, self._evening = day, 0, {}, {}
             self._coldest = self._forecast = self._night = None
             self._is_told = self._is_told_now = False
         if self._night is None:
@@ -175,15 +170,19 @@ class _Site(Memory):
             return
         if self._heard.bit_count() < HEARD * ((night[1] - night[0]) // HOUR):
             return
-        for hour, temperature, dew_point in self._evening:
-            if temperature <= MILD_CELSIUS:
-                known = self._calibrations[hour]
-                self._calibrations[hour] = known.with_night(temperature, dew_point, self._coldest)
+        for hour, evening in self._evening.items():
+            if evening.celsius <= MILD_CELSIUS:
+                self._nights[hour] = self._nights[hour].with_night(evening, self._coldest)
 
     def _breathe(self, at: datetime, celsius: float) -> None:
         self._now = celsius
-        if self._night is not None and self._night[0] <= at < self._night[1]:
-            self._heard |= 1 << int((at - self._night[0]) / HOUR)
+        if self._night is None:
+            return
+        hour = (at - self._night[0]) // HOUR
+        if 0 <= hour <= LATEST_HOUR:
+            self._course.setdefault(hour, celsius)
+        if self._night[0] <= at < self._night[1]:
+            self._heard |= 1 << hour
             self._coldest = celsius if self._coldest is None else min(celsius, self._coldest)
 
     def _look_ahead(self, at: datetime, celsius: float, humidity_percent: float) -> None:
@@ -191,16 +190,19 @@ class _Site(Memory):
         if self._night is None or not self._night[0] <= at <= self._night[1] - LAST:
             return
         hour = (at - self._night[0]) // HOUR
-        known = [done for done, *_ in self._evening]
-        if hour > HOURS[-1] or hour in known:
+        if hour > LATEST_HOUR or hour in self._evening:
             return
+        before = self._course.get(hour - FALL_HOURS)
+        fall = None if before is None else before - self._course.get(hour, celsius)
+        length = (self._night[1] - self._night[0]) / HOUR
         try:
             dew_point = min(dew_point_celsius(celsius, humidity_percent), celsius)
+            evening = Evening(celsius, dew_point, fall, length)
         except ValueError:
             return  # a broken hygrometer: 0 %, or 255
-        self._evening.append((hour, celsius, dew_point))
+        self._evening[hour] = evening
         if celsius <= MILD_CELSIUS:
-            forecast = self._calibrations[hour].forecast(celsius, dew_point)
+            forecast = self._nights[hour].forecast(evening)
             probability = forecast.probability_of_at_most(self._settings.limit_celsius)
             self._forecast = forecast.minimum_celsius, probability
         else:
@@ -227,26 +229,30 @@ class _Site(Memory):
         """Return the forecast, how cold it is and was, and from how many nights that is known."""
         found: dict[str, float] = {}
         if self._forecast is not None:
-            found["forecast_minimum_celsius"] = round(self._forecast[0], 1)
-            found["probability_percent"] = round(100 * self._forecast[1])
+            minimum, probability = self._forecast
+            # It cannot become warmer than it was, though the line may say so.
+            lowest = minimum if self._coldest is None else min(minimum, self._coldest)
+            found["forecast_minimum_celsius"] = round(lowest, 1)
+            found["probability_percent"] = round(100 * probability)
         if self._now is not None:
             found["now_celsius"] = self._now
         if self._coldest is not None:
             found["coldest_celsius"] = self._coldest
-        found["learned_nights"] = max(each.sums.nights for each in self._calibrations.values())
+        found["learned_nights"] = max(each.nights for each in self._nights)
         return found
 
     def shift(self, by: timedelta) -> None:
         """Go on with a clock that was wrong by `by`: tonight was heard at wrong times."""
         self._sample.shift(by)
         self._day = self._night = None
-        self._evening, self._heard = [], 0
+        self._heard, self._course, self._evening = 0, {}, {}
 
     def dump(self) -> Any:
         """Return it as plain data."""
-        known = [each.dump() for each in self._calibrations.values() if each.sums.nights]
+        known = [each.dump() for each in self._nights if each.nights]
         tonight = [
-            [list(each) for each in self._evening],
+            [list(each) for each in self._course.items()],
+            [[hour, *astuple(evening)] for hour, evening in self._evening.items()],
             self._heard,
             self._coldest,
             self._now,

@@ -41,11 +41,12 @@ sys.path.insert(0, str(ROOT))
 from drivers.reading import Quantity, Reading  # noqa: E402
 from rules.conditions.frost import HEARD, Frost  # noqa: E402
 from rules.engine import Engine, Rule  # noqa: E402
-from rules.formulas.frost import OWN_FIT_AFTER_NIGHTS, FrostCalibration  # noqa: E402
+from rules.formulas.frost import NightSums  # noqa: E402
 from rules.formulas.humid_air import (  # noqa: E402
     relative_humidity_percent,
     saturated_at_celsius,
 )
+from rules.frost_site import FALL_HOURS, MILD_CELSIUS, Evening, SiteNights  # noqa: E402
 from rules.lifecycle import Phase  # noqa: E402
 
 PLACES = {
@@ -60,6 +61,7 @@ ISSUED_HOURS = (0, 2, 6)
 HOUR = timedelta(hours=1)
 COLD_CELSIUS = 10.0
 HUMID_CELSIUS = 7.0
+FAO_FROM_NIGHTS = 40
 FEWEST_NIGHTS = 30
 """Of so many the spread of persistence is known."""
 
@@ -79,6 +81,7 @@ class Night:
     """One that was heard."""
 
     sunset: datetime
+    sunrise: datetime
     hours: list[Hour]
     """From sunset to sunrise."""
 
@@ -97,6 +100,14 @@ class Night:
         if not heard or any(h.celsius <= 0 for h in self.hours if h.at <= heard[0].at):
             return None
         return heard[0]
+
+    def evening(self, hours_after_sunset: int, now: Hour) -> Evening:
+        """Return what a forecast may know at that hour."""
+        begin = self.sunset + (hours_after_sunset - FALL_HOURS) * HOUR
+        before = next((h.celsius for h in self.hours if begin <= h.at < begin + HOUR), None)
+        fall = None if before is None else before - now.celsius
+        length = (self.sunrise - self.sunset) / HOUR
+        return Evening(now.celsius, now.dew_point_celsius, fall, length)
 
 
 @dataclass
@@ -215,31 +226,32 @@ def nights_of(hours: Sequence[Hour], condition: Frost) -> Iterable[Night]:
         dark = [hour for hour in some if begin <= hour.at < end]
         whole = {(hour.at - begin) // HOUR for hour in dark}
         if len(whole) >= HEARD * ((end - begin) // HOUR):
-            yield Night(begin, dark)
+            yield Night(begin, end, dark)
 
 
 def forecast_all(station: Station) -> None:
     """Judge each method at each hour, walking forward."""
     for hours in ISSUED_HOURS:
-        own = FrostCalibration(float(hours))
+        own, sums = SiteNights(hours), NightSums()
         last: float | None = None
         misses: list[float] = []
         for night in station.nights:
             minimum, evening = night.minimum_celsius, night.at(hours)
             if evening is not None and evening.celsius < COLD_CELSIUS:
                 t, td = evening.celsius, evening.dew_point_celsius
-                ours = own.forecast(t, td)
+                ours = own.forecast(night.evening(hours, evening))
                 expected, spread = ours.minimum_celsius, ours.residual_sd_celsius
                 skill_of(station, "ours", hours).add(expected, spread, minimum)
-                if own.sums.nights >= OWN_FIT_AFTER_NIGHTS:
-                    fao = own.sums.fit()
+                if sums.nights >= FAO_FROM_NIGHTS:
+                    fao = sums.fit()
                     expected = fao.minimum_celsius(t, td)
                     skill_of(station, "FAO", hours).add(expected, fao.residual_sd_celsius, minimum)
                 if last is not None and len(misses) >= FEWEST_NIGHTS:
                     spread = math.sqrt(mean(miss * miss for miss in misses))
                     skill_of(station, "persistence", hours).add(last, spread, minimum)
-            if evening is not None and evening.celsius <= 15:
-                own = own.with_night(evening.celsius, evening.dew_point_celsius, minimum)
+            if evening is not None and evening.celsius <= MILD_CELSIUS:
+                own = own.with_night(night.evening(hours, evening), minimum)
+                sums = sums.with_night(evening.celsius, evening.dew_point_celsius, minimum)
             if last is not None:
                 misses.append(minimum - last)
             last = minimum
