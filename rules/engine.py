@@ -263,8 +263,9 @@ class Engine:
         key = (reading.sensor, reading.quantity)
         previous = self._values.get(key)
         self._values[key] = reading.value
+        before = self._presence
         if reading.sensor in self._telling and is_activity(reading, previous):
-            events += self._present(self._presence_after(reading), at)
+            events += self._become(self._presence_after(reading), at)
         for watch in self._by_reading.get(key, ()):
             verdict = watch.judge.judge(reading, previous)  # type: ignore[union-attr]
             if verdict is not Verdict.UNDECIDED:
@@ -275,7 +276,8 @@ class Engine:
             memory = watch.memory
             if memory is not None and memory.due is not None:
                 self._look_at(watch, memory.due)
-        return events
+        # Only now: what this very reading ends shall not fire because it can be watched again.
+        return events + self._rewatch_since(before, at)
 
     def advance(self, to: datetime) -> list[AlertEvent]:
         """Let event time pass without a reading, so that what is due can happen."""
@@ -556,7 +558,9 @@ class Engine:
     def _come_due(self, at: datetime) -> list[AlertEvent]:
         """Let happen what is due at `at`: presence first, since rules look at it."""
         if (due := self._presence.due) is not None and due <= at:
-            return self._present(self._presence.advanced(due, self._sensors), due)
+            before = self._presence
+            events = self._become(before.advanced(due, self._sensors), due)
+            return events + self._rewatch_since(before, due)
         _, place = heapq.heappop(self._timers)
         watch = self._watches[place]
         watch.timer = None
@@ -583,7 +587,8 @@ class Engine:
             return self._presence.pressed(reading.value, self._sensors, reading.at)
         return self._presence.spoken(reading.sensor, self._sensors, reading.at)
 
-    def _present(self, presence: PresenceState, at: datetime) -> list[AlertEvent]:
+    def _become(self, presence: PresenceState, at: datetime) -> list[AlertEvent]:
+        """Take note of where the resident is, and tell those memories that want to know."""
         before, self._presence = self._presence, presence
         events: list[AlertEvent] = []
         if before.presence is not presence.presence:
@@ -592,6 +597,14 @@ class Engine:
                 assert memory is not None  # only these are told
                 events += self._judged(watch, memory.tell(presence.presence, at), at)
                 self._schedule(watch, at)
+        return events
+
+    def _rewatch_since(self, before: PresenceState, at: datetime) -> list[AlertEvent]:
+        """Look again at what this presence, or a pause, lets judge or not, if it was otherwise."""
+        presence, events = self._presence, list[AlertEvent]()
+        if before is presence:
+            return events
+        if before.presence is not presence.presence:
             events += [e for watch in self._by_presence for e in self._rewatch(watch, at)]
         if (before.paused_until is None) is not (presence.paused_until is None):
             events += [e for watch in self._personal for e in self._rewatch(watch, at)]

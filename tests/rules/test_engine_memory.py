@@ -13,6 +13,7 @@ from drivers.reading import Quantity, Reading
 from rules.alert import Severity
 from rules.condition import Memory, SensorName
 from rules.conditions.above import Above
+from rules.conditions.long_stay import LongStay
 from rules.conditions.opened import Opened
 from rules.conditions.pressed import Pressed
 from rules.engine import GRACE, Engine, Rule
@@ -312,6 +313,21 @@ def test_a_rule_may_only_name_its_own_sensors_in_its_settings():
     with pytest.raises(ValueError, match="names 'valve'"):
         Rule("pump", Pump("pump", ("valve",)), ("pump",))
     Rule("pump", Pump("pump", ("pump",)), ("pump",))
+
+
+def test_what_a_reading_ends_does_not_fire_because_somebody_came_home_by_it():
+    stay = Rule("stay", LongStay(("kitchen",)), ("kitchen", "bedroom"), presence=Presence.HOME)
+    engine = Engine([stay], HOME)
+    told = []
+    for minute, sensor, quantity, value in [
+        (0, "kitchen", MOTION, 1),
+        (1, "kitchen", MOTION, 0),
+        (2, "door", CONTACT, 0),
+        (3, "door", CONTACT, 1),
+        (600, "kitchen", MOTION, 1),
+    ]:
+        told += engine.observe(reading(minute, sensor, quantity, value))
+    assert told == []
 
 
 def test_a_memory_that_cannot_be_read_takes_nothing_else_with_it():
